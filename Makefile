@@ -1,0 +1,55 @@
+# make quickstart   install, then the whole loop on the small default model (no GPU needed)
+# make test         what CI runs: format, lint, types, tests;  make test TESTS=tests/unit/test_stats.py
+# make lint, make format, make clean
+#
+# PYTHON=python3.12 chooses the interpreter for .venv; PIP_FLAGS= adds options to every pip install.
+
+PYTHON    ?= python3
+PIP_FLAGS ?=
+TESTS     ?=
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
+PINS    := pyproject.toml constraints.txt
+
+.PHONY: quickstart test lint format clean venv
+
+quickstart: $(VENV)/.installed
+	$(BIN)/minirl run quickstart
+
+test: lint
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+venv: $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find minirl tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make an install happen again when the pins change, and only then.
+$(VENV)/.installed: $(PINS) | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(PINS) | $(BIN)/python
+	$(INSTALL) -e '.[dev,4bit]'
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "minirl: no '$(PYTHON)' here. Install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+	  echo "minirl: needs Python 3.11 to 3.13, but '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "minirl: '$(PYTHON)' cannot make virtual environments (no ensurepip). On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,49 @@
+"""`minirl models`: which models are known by name, and fetching one before it is needed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from minirl.cli import options as o
+
+app = typer.Typer(help="List and fetch models.", no_args_is_help=True)
+
+
+@app.command("ls", epilog="Example:  minirl models ls")
+def ls(as_json: o.Json = False) -> None:
+    """List the models that minirl knows by name; local directories and hub ids work as well."""
+    import dataclasses
+    import json
+
+    from minirl.models.catalogue import list_models
+
+    infos = list_models()
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(i) for i in infos]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("name", "parameters", "licence", "on this machine", "what")
+    for info in infos:
+        size = f"{info.bytes_on_disk / 1e6:.0f} MB" if info.cached else "not yet"
+        table.add_row(
+            info.name, f"{info.parameters / 1e6:.0f} M", info.licence, size, info.description
+        )
+    Console().print(table, markup=False)
+
+
+@app.command("pull", epilog="Example:  minirl models pull smollm2-135m")
+def pull(
+    name: Annotated[str, typer.Argument(metavar="MODEL", help="A catalogue name, or a hub id.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Fetch it again, replacing what is cached.")
+    ] = False,
+) -> None:
+    """Fetch a model into the cache, and say where it lies."""
+    from minirl.models.catalogue import pull_model
+
+    resolved = pull_model(name, force=force, progress=lambda text: typer.echo(text, err=True))
+    typer.echo(resolved.location)

@@ -1,0 +1,113 @@
+"""`minirl sample`: a few rollouts with their scores, by a model or by a script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minirl.cli import options as o
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from minirl.rollout.policy import Policy
+
+EXAMPLE = "Example:  minirl sample quickstart --policy base --tasks 2 -n 4"
+
+
+def command(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RUN|RECIPE", help="A run (its adapter), or a recipe (its base)."),
+    ],
+    policy: Annotated[
+        str | None,
+        typer.Option(help="tuned, base, gold, random or cheater; tuned where there is an adapter."),
+    ] = None,
+    tasks: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 3,
+    n: Annotated[int, typer.Option("-n", min=1, help="Rollouts of each task.")] = 2,
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    first: Annotated[int, typer.Option(min=0, help="Index of the first task.")] = 0,
+    overrides: o.Set = None,
+    env: o.Env = None,
+    seed: o.Seed = None,
+    runs: o.Runs = o.RUNS,
+    as_json: o.Json = False,
+) -> None:
+    """Show rollouts with their scores."""
+    import sys
+
+    from minirl.cli.session import open_env, read_recipe, reopen, run_path
+    from minirl.cli.steps import stderr_console
+    from minirl.errors import ConfigError
+    from minirl.rollout.engine import play
+    from minirl.rundir import RunDir
+    from minirl.types import SPLITS, json_line
+
+    where = RunDir(run_path(target, runs))
+    if where.exists:
+        session = reopen(target, runs, overrides or [], sections=("sampling",))
+        recipe, environment, run = session.recipe, session.env, session.run
+    else:
+        recipe = read_recipe(target, overrides=overrides or [], env=env, seed=seed)
+        environment, run = open_env(recipe), None
+    adapter = run.adapter if run and run.trained else None
+    chosen = policy or ("tuned" if adapter else "base")
+    if chosen == "tuned" and adapter is None:
+        raise ConfigError(f"{target} has no adapter", fix="--policy base, or train it first")
+    matching = [s for s in SPLITS if s == split]
+    if not matching:
+        raise ConfigError(f"no split {split!r}", expected=" or ".join(SPLITS))
+    player = _policy(chosen, recipe, environment, adapter, stderr_console())
+    groups = play(
+        player,
+        environment,
+        [environment.task(matching[0], first + i) for i in range(tasks)],
+        n,
+        max_tokens=100_000 if chosen in SCRIPTS else recipe.sampling.max_tokens,
+        seed=recipe.seed if seed is None else seed,
+    )
+    rollouts = [r for g in groups for r in g.rollouts]
+    if as_json:
+        sys.stdout.writelines(json_line(r.as_record()) + "\n" for r in rollouts)
+        return
+    from rich.console import Console
+
+    from minirl.report.console import rollout_text
+    from minirl.stats import clustered_rate
+
+    console = Console()
+    for rollout in rollouts:
+        console.print(rollout_text(rollout.as_record()), soft_wrap=True)
+    rate = clustered_rate([(g.solved, len(g.rollouts)) for g in groups])
+    console.print(f"{chosen}: solved {rate}", highlight=False, markup=False)
+
+
+SCRIPTS = ("gold", "random", "cheater")
+
+
+def _policy(chosen: str, recipe: Any, env: Any, adapter: Path | None, console: Console) -> Policy:
+    from minirl.rollout.scripted import ScriptedPolicy
+
+    if chosen not in ("tuned", "base"):
+        return ScriptedPolicy(env, chosen)  # type: ignore[arg-type]  # it checks the name itself
+    from minirl.models.load import load_model
+    from minirl.models.policy import ModelPolicy
+    from minirl.models.sampler import SamplingParams
+
+    loaded = load_model(
+        recipe.model,
+        seed=recipe.seed,
+        adapter=adapter,
+        progress=lambda text: console.print(text, highlight=False, markup=False),
+    )
+    s = recipe.sampling
+    return ModelPolicy(
+        loaded.model,
+        loaded.tokenizer,
+        SamplingParams(s.temperature, s.top_p, s.top_k),
+        batch=s.batch,
+        use_adapter=chosen == "tuned",
+    )

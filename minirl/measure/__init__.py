@@ -1,0 +1,1 @@
+"""Measuring a policy: what it solves, and what training changed."""

@@ -1,0 +1,146 @@
+"""Load a model on this machine: transformers, peft's LoRA, optionally NF4 through bitsandbytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from minirl.config import ModelConfig
+from minirl.errors import MissingExtraError, ModelError
+from minirl.models.catalogue import resolve_model
+from minirl.models.convert import quiet_transformers
+from minirl.models.precision import choose_dtype
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model with its adapter attached, ready to sample and to train.
+
+    Attributes:
+        model: the peft model.
+        tokenizer: its tokenizer, with a pad token that is not the end-of-turn token where there is
+            one.
+        device: where it lies.
+        dtype: of the base weights (of the computation, with 4-bit weights).
+    """
+
+    model: Any
+    tokenizer: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    def count(self, *, trainable: bool) -> int:
+        """Number of parameters."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad or not trainable)
+
+
+def best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def load_model(
+    config: ModelConfig,
+    *,
+    seed: int,
+    adapter: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> LoadedModel:
+    """Load base and adapter.
+
+    Args:
+        config: which model, in which format, with which adapter.
+        seed: of the adapter's first values (B starts at zero, so the policy starts as the base).
+        adapter: a saved adapter to load instead of a new one; it stays trainable.
+        progress: told about slow parts (a download).
+
+    Raises:
+        ModelError: it cannot be found, fetched or loaded.
+        MissingExtraError: 4-bit weights without bitsandbytes.
+    """
+    from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    where = resolve_model(config.name, progress=progress).location
+    device = best_device()
+    dtype = choose_dtype(config.precision, device)
+    options: dict[str, Any] = {"dtype": dtype}
+    if config.load_in_4bit:
+        options["quantization_config"] = _nf4(dtype)
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(where)
+            base = AutoModelForCausalLM.from_pretrained(where, **options)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"cannot load the model {config.name!r}: {_first_line(error)}",
+            fix="check the name (minirl models ls); a hub model needs a connection the first time",
+        ) from error
+    if not config.load_in_4bit:
+        base.to(device)
+    _set_special_tokens(base, tokenizer)
+    torch.manual_seed(seed)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+    else:
+        targets = config.lora_targets
+        lora = LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=0.0,
+            bias="none",
+            target_modules=targets if isinstance(targets, str) else list(targets),
+        )
+        try:
+            model = get_peft_model(base, lora)
+        except ValueError as error:
+            raise ModelError(
+                f"model.lora_targets fits nothing in {config.name}: {_first_line(error)}",
+                fix='use lora_targets = "all-linear", or names of its linear layers',
+            ) from error
+    return LoadedModel(model, tokenizer, device, dtype)
+
+
+def _nf4(dtype: torch.dtype) -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtraError(
+            "model.load_in_4bit needs bitsandbytes, which is not installed",
+            fix="pip install 'minirl[4bit]', or --set model.load_in_4bit=false",
+        )
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def _set_special_tokens(model: Any, tokenizer: Any) -> None:
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no end-of-sequence token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    for config in (model.config, model.generation_config):
+        config.pad_token_id = tokenizer.pad_token_id
+        config.eos_token_id = tokenizer.eos_token_id
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def context_length(model: Any) -> float:
+    """Longest sequence in tokens that the model's positions cover; infinite where its config does
+    not say.
+    """
+    return getattr(model.config, "max_position_embeddings", None) or math.inf

@@ -1,0 +1,1 @@
+"""Showing a run to a person. Reads records and the run directory; imports no torch."""
