@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -107,7 +108,7 @@ def train(
             shared_prefix=recipe.train.shared_prefix,
         )
         trainer.remove_callback(PrinterCallback)
-        with stopper.listening():
+        with stopper.listening(), _repeatable(loaded.device):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if stopper.asked:
         raise Stopped
@@ -211,6 +212,24 @@ class _Stopper(TrainerCallback):  # type: ignore[misc]
             control.should_save = True
             control.should_training_stop = True
         return control
+
+
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On a CPU, make torch add up in one order: the same seed gives the same run to the last bit.
+
+    Without it the backward pass of an indexed read adds from several threads, in whichever order
+    they come. On CUDA the slowdown is not worth it, and bit-equal runs are not promised.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    filling = torch.utils.deterministic.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(before or device.type == "cpu")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filling
 
 
 @contextmanager

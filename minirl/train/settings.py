@@ -146,7 +146,7 @@ def grpo_settings(
         "max_completion_length": recipe.sampling.max_tokens * max_turns,
         # numbers
         "use_cpu": device.type == "cpu",
-        "bf16": device.type == "cuda" and dtype == torch.bfloat16,
+        "bf16": dtype == torch.bfloat16,  # the adapter stays fp32, and is multiplied in bf16
         "fp16": device.type == "cuda" and dtype == torch.float16,
         "gradient_checkpointing": t.gradient_checkpointing,
         "gradient_checkpointing_kwargs": {"use_reentrant": False}

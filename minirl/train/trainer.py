@@ -44,6 +44,10 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         self._keep = keep
         super().__init__(*args, **kwargs)
         base = self.accelerator.unwrap_model(self.model)
+        if "ref" in getattr(base, "peft_config", {}):
+            # TRL keeps a copy of the first adapter as the reference. Ours starts at zero, so the
+            # base is it; and beside a copy, transformers would not load the trained one on resume.
+            base.delete_adapter("ref")
         self._causal_lm = base.get_base_model() if hasattr(base, "get_base_model") else base
         text_config = self._causal_lm.config.get_text_config()
         self.shares_prefix = (
