@@ -72,3 +72,9 @@ class RunDirError(MinirlError, OSError):
 
 class DiskFullError(RunDirError):
     """No space left where minirl was writing."""
+
+
+class Interrupted(MinirlError):
+    """Ctrl-C, with what is on disk now and how to go on."""
+
+    exit_code = 130

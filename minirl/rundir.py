@@ -22,32 +22,60 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from minirl.errors import DiskFullError, RunDirError
+from minirl.errors import DiskFullError, MinirlError, RunDirError
 from minirl.types import json_line
 
-MARKER = "config.json"  # a directory without it is not a run of ours, and is never cleared
+# A directory without both is not a run of ours, and is never cleared: model directories have a
+# config.json, too.
+MARKERS = ("recipe.toml", "config.json")
+
+RUN_ELSEWHERE = "choose a place that can be written (for runs: --runs DIR)"
+RUN_FULL = "free some space and try again (a run goes on with --resume); what was whole still is"
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, or a directory that cannot be written, into an error that names the way
-    out.
+def disk_errors(
+    path: Path,
+    *,
+    kind: type[MinirlError] = RunDirError,
+    full: str = RUN_FULL,
+    elsewhere: str = RUN_ELSEWHERE,
+    needs: str | None = None,
+) -> Iterator[None]:
+    """Turn a full disk, or a place that cannot be written, into an error that names the way out.
+
+    Args:
+        path: what is being written.
+        kind: the error for a place that cannot be written; a full disk is a DiskFullError.
+        full: what to do about a full disk, and
+        elsewhere: about a place that cannot be written.
+        needs: how much space would have been enough, in words.
     """
     try:
         yield
-    except OSError as error:
-        if isinstance(error, RunDirError):
+    except Exception as error:
+        if isinstance(error, DiskFullError):
             raise
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _disk_is_full(error):
             raise DiskFullError(
-                f"no space left on the disk while writing {path}",
-                fix="free some space, then go on with --resume; what was whole is still whole",
+                f"no space left on the disk while writing {path}", expected=needs, fix=full
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise RunDirError(
-                f"cannot write {path}: {error.strerror}", fix="choose another place with --runs DIR"
-            ) from error
-        raise
+        if isinstance(error, MinirlError) or not isinstance(error, OSError) or not error.errno:
+            raise
+        at = f" ({error.filename})" if error.filename not in (None, str(path)) else ""
+        raise kind(f"cannot write {path}: {error.strerror}{at}", fix=elsewhere) from error
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether ``error``, or what caused it, is a full disk. Writers in C say so in words only."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        words = str(error)  # inline_container.cc is torch's file writer; it tells no errno
+        if "No space left on device" in words or "inline_container" in words:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,18 +102,20 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_jsonl(path: Path, records: list[Mapping[str, Any]]) -> None:
-    """Append records, a line each, as one write; a torn last line of a killed writer is removed
+    """Append records, a line each, all or none; a torn last line of a killed writer is removed
     first.
     """
+    left = memoryview("".join(json_line(r) + "\n" for r in records).encode())
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab+") as out:
+        # Unbuffered: a buffer that cannot be written would be written again by truncate and close.
+        with path.open("ab+", buffering=0) as out:
             _drop_torn_line(out)
             before = out.seek(0, os.SEEK_END)
             try:
-                out.write("".join(json_line(r) + "\n" for r in records).encode())
-                out.flush()
-            except OSError:
+                while left:
+                    left = left[out.write(left) :]
+            except BaseException:
                 out.truncate(before)
                 raise
 
@@ -105,6 +135,24 @@ def _drop_torn_line(out: Any) -> None:
         out.truncate(position)
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        RunDirError: the file is missing or damaged.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunDirError(f"{path} cannot be read: {error}", fix=_RESTORE) from None
+    if not isinstance(value, dict):
+        raise RunDirError(f"{path} is damaged", expected="a JSON object", fix=_RESTORE)
+    return value
+
+
+_RESTORE = "restore the file, or start anew with --force"
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """Read whole lines; a torn last line is left out.
 
@@ -113,18 +161,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
+    whole = path.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn, or empty
     records = []
-    for number, line in enumerate(
-        lines[:-1], start=1
-    ):  # what follows the last newline is torn, or empty
+    for number, line in enumerate(whole, start=1):
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
-            raise RunDirError(
-                f"{path}, line {number} is damaged",
-                fix="restore the file, or start anew with --force",
-            ) from None
+            record = None
+        if not isinstance(record, dict):
+            raise RunDirError(f"{path}, line {number} is damaged", fix=_RESTORE)
+        records.append(record)
     return records
 
 
@@ -145,7 +191,7 @@ class RunDir:
 
     @property
     def config(self) -> Path:
-        return self.path / MARKER
+        return self.path / "config.json"
 
     @property
     def environment(self) -> Path:
@@ -177,44 +223,61 @@ class RunDir:
 
     @property
     def exists(self) -> bool:
-        return self.config.exists()
+        return all((self.path / name).is_file() for name in MARKERS)
 
     @property
     def trained(self) -> bool:
         """Whether training has finished: the adapter is written last."""
         return (self.adapter / "adapter_config.json").exists()
 
+    def ensure_free(self, *, force: bool) -> None:
+        """Check that a new run may take this place; changes nothing.
+
+        Raises:
+            RunDirError: something is in the way, or (with ``force``) it is not a run of ours.
+        """
+        path = self.path
+        if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+            return
+        if not self.exists:
+            raise RunDirError(
+                f"{path} is in the way, and it is not a run",
+                expected=f"a free name, or a directory with {' and '.join(MARKERS)}",
+                fix="choose another --name, or remove it yourself: minirl does not",
+            )
+        if not force:
+            raise RunDirError(
+                f"the run {path} exists already",
+                fix="--resume goes on with it, --force starts it anew (what is there is lost), "
+                "--name OTHER starts another",
+            )
+
     @classmethod
     def create(
         cls, path: Path, *, recipe_toml: str, config: Mapping[str, Any], force: bool
     ) -> RunDir:
-        """Start a new run. An existing directory is in the way unless ``force``, which removes an
-        old run.
+        """Start a new run; ``force`` removes an old one of the name. Nothing stays if it fails.
 
         Raises:
             RunDirError: something is in the way, or (with ``force``) it is not a run of ours.
         """
         run = cls(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not force:
-                raise RunDirError(
-                    f"{path} exists already",
-                    fix="--resume goes on with it, --force starts it anew (what is there is lost), "
-                    "--name OTHER starts another",
-                )
-            if not run.exists:
-                raise RunDirError(
-                    f"{path} is not a run directory (no {MARKER} in it), so --force leaves it",
-                    fix="remove it yourself, or choose another --name",
-                )
-            with run.locked():
+        run.ensure_free(force=force)
+        with disk_errors(path):
+            if run.exists:
                 # Renamed first: a removal that is cut short leaves no half of a run under the name.
                 doomed = path.with_name(f".{path.name}.removed")
                 shutil.rmtree(doomed, ignore_errors=True)
                 path.rename(doomed)
-            shutil.rmtree(doomed)
-        write_text(path / "recipe.toml", recipe_toml)
-        write_json(run.config, config)  # last: it marks the directory as a run
+                shutil.rmtree(doomed)
+            path.mkdir(parents=True, exist_ok=True)
+        try:
+            write_text(path / "recipe.toml", recipe_toml)
+            write_json(run.config, config)
+        except BaseException:
+            for name in MARKERS:
+                (path / name).unlink(missing_ok=True)
+            raise
         return run
 
     @classmethod
@@ -228,7 +291,7 @@ class RunDir:
         if not run.exists:
             parent = path.parent
             near = (
-                sorted(p.parent.name for p in parent.glob(f"*/{MARKER}")) if parent.is_dir() else []
+                sorted(p.name for p in parent.iterdir() if cls(p).exists) if parent.is_dir() else []
             )
             raise RunDirError(
                 f"no run at {path}",
@@ -238,21 +301,25 @@ class RunDir:
         return run
 
     def read_config(self) -> dict[str, Any]:
-        return dict(json.loads(self.config.read_text(encoding="utf-8")))
+        """The resolved recipe, as plain data."""
+        return read_json(self.config)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run: a second process that wants it gets a clear error. The lock dies with its
-        process.
+        """Hold the run's name: a second process that wants it gets a clear error. The lock dies
+        with its process; its empty file stays, beside the run, so that it outlives ``--force``.
         """
-        lock = FileLock(self.path / ".lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise RunDirError(
-                f"another minirl process is working in {self.path}",
-                fix="wait for it, stop it, or use another --name",
-            ) from None
+        path = self.path.absolute()
+        lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        with disk_errors(self.path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunDirError(
+                    f"another minirl process is working in {self.path}",
+                    fix="wait for it, stop it, or use another --name",
+                ) from None
         try:
             yield
         finally:

@@ -8,7 +8,11 @@ import typer
 
 from minirl.cli import options as o
 
-app = typer.Typer(help="List and show environments.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and show environments.",
+    no_args_is_help=True,
+    epilog="Example:  minirl envs show arithmetic:3",
+)
 
 
 @app.command("ls", epilog="Example:  minirl envs ls")
@@ -23,13 +27,14 @@ def ls(as_json: o.Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(i) for i in infos]))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from minirl.report.console import results
 
     table = Table("name", "levels", "source", "what")
     for info in infos:
         table.add_row(info.name, " ".join(info.levels), info.source, info.doc)
-    Console().print(table, markup=False)
+    results().print(table, markup=False)
 
 
 @app.command("show", epilog="Example:  minirl envs show arithmetic:3")
@@ -38,6 +43,7 @@ def show(
     tasks: Annotated[int, typer.Option(min=1, help="How many train tasks to show.")] = 2,
 ) -> None:
     """Show an environment's options, its sizes, and a few tasks with their gold solutions."""
+    from minirl.cli.session import guarded
     from minirl.config import describe_fields
     from minirl.envs import make_env
     from minirl.report.text import visible
@@ -55,10 +61,10 @@ def show(
         size = environment.size(split)
         typer.echo(f"  {split}: {'no end of' if size is None else size} tasks")
     for index in range(tasks):
-        task = environment.task("train", index)
+        task = guarded(environment, "task", environment.task, "train", index)
         typer.echo(f"\n{task.id}")
         for message in task.prompt:
             typer.echo(f"[{message.role}] {visible(message.content)}")
-        gold = environment.gold(task)
+        gold = guarded(environment, "gold", environment.gold, task)
         for text in [gold] if isinstance(gold, str) else gold:
             typer.echo(f"[gold] {visible(text)}")

@@ -23,9 +23,11 @@ def command(
     """Compare base and tuned on the same held-out tasks, with intervals."""
     import time
 
-    from minirl.cli.session import load, reopen
-    from minirl.cli.steps import evaluate_step, show_result, stderr_console
+    from minirl.cli.session import guarded, load, reopen
+    from minirl.cli.steps import evaluate_step, interruptible, show_result
     from minirl.errors import ConfigError, RunDirError
+    from minirl.measure.tasks import held_out
+    from minirl.report.console import notices
 
     began = time.monotonic()
     session = reopen(run, runs, overrides or [], sections=("eval", "sampling.batch"))
@@ -41,7 +43,9 @@ def command(
                 fix="--force evaluates again with your options",
             )
     else:
-        console = stderr_console()
-        with session.run.locked():
+        guarded(session.env, "task", held_out, session.env, session.recipe.eval.tasks)
+        console = notices()
+        kept = "evaluation interrupted; what was there is untouched"
+        with session.run.locked(), interruptible(lambda: kept):
             evaluate_step(session, load(session, console, adapter=session.run.adapter), console)
     show_result(session, as_json=as_json, seconds=time.monotonic() - began)

@@ -6,18 +6,40 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or recipe, 130 interrupted.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import minirl
 from minirl.cli import envs, evaluate, models, play, recipes, run, sample
-from minirl.errors import MinirlError
+from minirl.errors import Interrupted, MinirlError
+
+
+class _Commands(typer.core.TyperGroup):
+    """The commands, with two endings kept from typer, which would settle both without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # a pipe closed early shows here, and not while Python exits
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop) or "interrupted") from stop
+        except BrokenPipeError as closed:
+            raise _ReaderGone from closed
+        return result
+
+
+class _ReaderGone(Exception):
+    """Whoever read our output has had enough: `minirl ... | head -1`."""
+
 
 app = typer.Typer(
     name="minirl",
+    cls=_Commands,
     help="Reinforcement learning with verifiable rewards on one GPU, or none.\n\n"
     "Start with:  minirl run quickstart",
     no_args_is_help=True,
@@ -59,28 +81,23 @@ def main(argv: list[str] | None = None) -> None:
     debug = "--debug" in words
     words = [w for w in words if w != "--debug"]
     try:
-        code = app(words, standalone_mode=False)
-    except KeyboardInterrupt as stop:
-        _say(str(stop) or "interrupted")
-        code = 130
-    except MinirlError as error:
-        _fail(str(error), debug)
-        code = error.exit_code
-    except BrokenPipeError:  # `minirl … | head`
+        code = app(words, prog_name="minirl", standalone_mode=False)
+    except _ReaderGone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         code = 0
+    except MinirlError as error:
+        code = error.exit_code
+        _say(str(error) if isinstance(error, Interrupted) else f"error: {error}", debug)
     except Exception as error:
-        code = _click_error(error)
+        code = _usage_error(error)
         if code is None:
-            _fail(
-                f"unexpected {type(error).__name__}: {error}\n"
-                "  fix:      run again with --debug and report the traceback",
-                debug,
-            )
             code = 1
+            fix = "" if debug else "\n  fix:      run again with --debug and report the traceback"
+            _say(f"error: unexpected {type(error).__name__}: {error}{fix}", debug)
     sys.exit(code or 0)
 
 
-def _click_error(error: Exception) -> int | None:
+def _usage_error(error: Exception) -> int | None:
     """Wrong usage, which the parser reports itself; None for any other error."""
     show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
     if show is None or code is None:
@@ -89,11 +106,12 @@ def _click_error(error: Exception) -> int | None:
     return int(code)
 
 
-def _fail(text: str, debug: bool) -> None:
+def _say(text: str, debug: bool) -> None:
+    """One screen on stderr. What failed may quote a model, so nothing in it reaches the terminal
+    as a command.
+    """
+    from minirl.report.text import visible
+
     if debug:
         traceback.print_exc()
-    _say(f"error: {text}")
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"minirl: {text}\n")
+    sys.stderr.write(f"minirl: {visible(text, limit=2000)}\n")

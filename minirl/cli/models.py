@@ -8,7 +8,9 @@ import typer
 
 from minirl.cli import options as o
 
-app = typer.Typer(help="List and fetch models.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and fetch models.", no_args_is_help=True, epilog="Example:  minirl models ls"
+)
 
 
 @app.command("ls", epilog="Example:  minirl models ls")
@@ -23,8 +25,9 @@ def ls(as_json: o.Json = False) -> None:
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(i) for i in infos]))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from minirl.report.console import results
 
     table = Table("name", "parameters", "licence", "on this machine", "what")
     for info in infos:
@@ -32,7 +35,7 @@ def ls(as_json: o.Json = False) -> None:
         table.add_row(
             info.name, f"{info.parameters / 1e6:.0f} M", info.licence, size, info.description
         )
-    Console().print(table, markup=False)
+    results().print(table, markup=False)
 
 
 @app.command("pull", epilog="Example:  minirl models pull smollm2-135m")

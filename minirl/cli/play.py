@@ -20,26 +20,27 @@ def command(
     ] = False,
 ) -> None:
     """Play one task yourself. An empty line ends your turn, Ctrl-D the episode."""
+    from minirl.cli.session import first_task, guarded
     from minirl.envs import make_env
+    from minirl.report.text import visible
     from minirl.rollout.tools import parse_tool_calls
     from minirl.types import Message
 
     environment = make_env(env)
-    task = environment.task("train", index)
-    episode = environment.episode(task)
+    task = first_task(environment, index)
+    episode = guarded(environment, "episode", environment.episode, task)
     typer.echo(f"{task.id}   (an empty line ends your turn, Ctrl-D gives up)\n")
     _show(episode.messages)
     if episode.tools:
-        typer.echo(
-            f"tools: {', '.join(str(t.get('function', t).get('name')) for t in episode.tools)}"
-        )
+        names = ", ".join(str(t.get("function", t).get("name")) for t in episode.tools)
+        typer.echo(f"tools: {visible(names)}")
     for turn in range(environment.max_turns):
         text = _read_turn()
         if text is None:
             _verdict(episode.give_up("the player left"))
             break
         calls = parse_tool_calls(text) if episode.tools else ()
-        step = episode.step(Message("assistant", text, calls))
+        step = guarded(environment, "step", episode.step, Message("assistant", text, calls))
         if step.score is not None:
             _verdict(step.score)
             break
@@ -47,9 +48,9 @@ def command(
         if turn + 1 == environment.max_turns:
             _verdict(episode.give_up("out of turns"))
     if gold:
-        solution = environment.gold(task)
+        solution = guarded(environment, "gold", environment.gold, task)
         for text in [solution] if isinstance(solution, str) else solution:
-            typer.echo(f"gold:\n{text}")
+            typer.echo(f"gold:\n{visible(text)}")
 
 
 def _read_turn() -> str | None:
@@ -59,6 +60,7 @@ def _read_turn() -> str | None:
         try:
             line = input("> " if not lines else ". ")
         except EOFError:
+            typer.echo()
             return "\n".join(lines) if lines else None
         if not line.strip() and lines:
             return "\n".join(lines)
@@ -78,4 +80,4 @@ def _verdict(score: Score) -> None:
 
     parts = ", ".join(f"{k} {v:g}" for k, v in score.parts.items())
     verdict = "solved" if score.solved else "not solved"
-    typer.echo(f"{verdict}: score {score.value:g} ({parts}) {visible(score.reason)}")
+    typer.echo(visible(f"{verdict}: score {score.value:g} ({parts}) {score.reason}"))

@@ -9,7 +9,11 @@ import typer
 
 from minirl.cli import options as o
 
-app = typer.Typer(help="List, show, copy and check recipes.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, copy and check recipes.",
+    no_args_is_help=True,
+    epilog="Example:  minirl recipes show quickstart",
+)
 
 
 @app.command("ls", epilog="Example:  minirl recipes ls")
@@ -23,13 +27,14 @@ def ls(as_json: o.Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(rows))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from minirl.report.console import results
 
     table = Table("name", "what")
     for name, description in rows.items():
         table.add_row(name, description)
-    Console().print(table, markup=False)
+    results().print(table, markup=False)
 
 
 @app.command("show", epilog="Example:  minirl recipes show quickstart --explain")
@@ -74,13 +79,13 @@ def cp(
 @app.command("check", epilog="Example:  minirl recipes check my_recipe.toml")
 def check(recipe: o.RecipeArg, overrides: o.Set = None) -> None:
     """Check a recipe without running it: keys, values, environment, number of held-out tasks."""
-    from minirl.cli.session import open_env, read_recipe
+    from minirl.cli.session import first_task, guarded, open_env, read_recipe
     from minirl.measure.tasks import held_out
 
     parsed = read_recipe(recipe, overrides=overrides or [], env=None, seed=None)
     env = open_env(parsed)
-    env.task("train", 0)
-    held_out(env, parsed.eval.tasks)
+    first_task(env)
+    guarded(env, "task", held_out, env, parsed.eval.tasks)
     typer.echo(
         f"{recipe}: good ({env.label}, model {parsed.model.name}, {parsed.train.steps} steps)"
     )

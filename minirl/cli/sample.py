@@ -10,8 +10,8 @@ import typer
 from minirl.cli import options as o
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from minirl.config import Recipe
+    from minirl.envs.base import Environment
     from minirl.rollout.policy import Policy
 
 EXAMPLE = "Example:  minirl sample quickstart --policy base --tasks 2 -n 4"
@@ -24,7 +24,10 @@ def command(
     ],
     policy: Annotated[
         str | None,
-        typer.Option(help="tuned, base, gold, random or cheater; tuned where there is an adapter."),
+        typer.Option(
+            metavar="POLICY",
+            help="tuned, base, gold, random or cheater; tuned where there is an adapter.",
+        ),
     ] = None,
     tasks: Annotated[int, typer.Option(min=1, help="How many tasks.")] = 3,
     n: Annotated[int, typer.Option("-n", min=1, help="Rollouts of each task.")] = 2,
@@ -39,32 +42,47 @@ def command(
     """Show rollouts with their scores."""
     import sys
 
-    from minirl.cli.session import open_env, read_recipe, reopen, run_path
-    from minirl.cli.steps import stderr_console
-    from minirl.errors import ConfigError
+    from minirl.cli.session import guarded, open_env, read_recipe, reopen, run_path
+    from minirl.errors import ConfigError, UnknownNameError
     from minirl.rollout.engine import play
     from minirl.rundir import RunDir
     from minirl.types import SPLITS, json_line
 
     where = RunDir(run_path(target, runs))
     if where.exists:
+        if env is not None:
+            raise ConfigError(
+                f"{target} is a run, and a run keeps its environment",
+                fix="leave --env out, or name a recipe",
+            )
         session = reopen(target, runs, overrides or [], sections=("sampling",))
         recipe, environment, run = session.recipe, session.env, session.run
     else:
-        recipe = read_recipe(target, overrides=overrides or [], env=env, seed=seed)
+        try:
+            recipe = read_recipe(target, overrides=overrides or [], env=env, seed=seed)
+        except UnknownNameError as error:
+            raise UnknownNameError(
+                f"no run at {where.path}, and {error.message}",
+                expected=error.expected,
+                fix=error.fix,
+            ) from None
         environment, run = open_env(recipe), None
     adapter = run.adapter if run and run.trained else None
     chosen = policy or ("tuned" if adapter else "base")
+    if chosen not in POLICIES:
+        raise ConfigError(f"no policy {chosen!r}", expected=" or ".join(POLICIES))
     if chosen == "tuned" and adapter is None:
         raise ConfigError(f"{target} has no adapter", fix="--policy base, or train it first")
     matching = [s for s in SPLITS if s == split]
     if not matching:
         raise ConfigError(f"no split {split!r}", expected=" or ".join(SPLITS))
-    player = _policy(chosen, recipe, environment, adapter, stderr_console())
+    asked = [
+        guarded(environment, "task", environment.task, matching[0], first + i) for i in range(tasks)
+    ]
     groups = play(
-        player,
+        _policy(chosen, recipe, environment, adapter),
         environment,
-        [environment.task(matching[0], first + i) for i in range(tasks)],
+        asked,
         n,
         max_tokens=100_000 if chosen in SCRIPTS else recipe.sampling.max_tokens,
         seed=recipe.seed if seed is None else seed,
@@ -73,25 +91,25 @@ def command(
     if as_json:
         sys.stdout.writelines(json_line(r.as_record()) + "\n" for r in rollouts)
         return
-    from rich.console import Console
-
-    from minirl.report.console import rollout_text
+    from minirl.report.console import results, rollout_text
     from minirl.stats import clustered_rate
 
-    console = Console()
+    console = results()
     for rollout in rollouts:
         console.print(rollout_text(rollout.as_record()), soft_wrap=True)
     rate = clustered_rate([(g.solved, len(g.rollouts)) for g in groups])
-    console.print(f"{chosen}: solved {rate}", highlight=False, markup=False)
+    console.say(f"{chosen}: solved {rate}")
 
 
 SCRIPTS = ("gold", "random", "cheater")
+POLICIES = ("tuned", "base", *SCRIPTS)
 
 
-def _policy(chosen: str, recipe: Any, env: Any, adapter: Path | None, console: Console) -> Policy:
+def _policy(chosen: str, recipe: Recipe, env: Environment[Any], adapter: Path | None) -> Policy:
+    from minirl.report.console import notices
     from minirl.rollout.scripted import ScriptedPolicy
 
-    if chosen not in ("tuned", "base"):
+    if chosen in SCRIPTS:
         return ScriptedPolicy(env, chosen)  # type: ignore[arg-type]  # it checks the name itself
     from minirl.models.load import load_model
     from minirl.models.policy import ModelPolicy
@@ -101,7 +119,7 @@ def _policy(chosen: str, recipe: Any, env: Any, adapter: Path | None, console: C
         recipe.model,
         seed=recipe.seed,
         adapter=adapter,
-        progress=lambda text: console.print(text, highlight=False, markup=False),
+        progress=notices().say,
     )
     s = recipe.sampling
     return ModelPolicy(

@@ -5,20 +5,22 @@ environment.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import minirl
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from minirl.config import ModelConfig, Recipe
     from minirl.envs.base import Environment
     from minirl.models.load import LoadedModel
+    from minirl.report.console import Output
     from minirl.rundir import RunDir
+    from minirl.types import Task
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +35,15 @@ class Session:
 def read_recipe(
     name: str, *, overrides: Sequence[str], env: str | None, seed: int | None
 ) -> Recipe:
-    """The recipe with the command line's changes."""
+    """The recipe with the command line's changes. Another environment starts without the options
+    of the recipe's own.
+    """
     from minirl.config import find_recipe, load_recipe
 
-    changes = list(overrides)
+    changes = []
     if env is not None:
-        changes.append(f"env.name={json.dumps(env)}")
+        changes += ["env.options={}", f"env.name={json.dumps(env)}"]
+    changes += overrides
     if seed is not None:
         changes.append(f"seed={seed}")
     return load_recipe(find_recipe(name), changes)
@@ -51,28 +56,53 @@ def open_env(recipe: Recipe) -> Environment[Any]:
     return make_env(recipe.env.name, recipe.env.options)
 
 
-def start(
-    recipe: Recipe, path: Path, *, resume: bool, force: bool, needs_eval: bool = False
-) -> Session:
-    """Check everything that can be checked cheaply, then make or reopen the run directory."""
+def first_task(env: Environment[Any], index: int = 0) -> Task:
+    """A train task; a failure of the environment's own code is told as such."""
+    return guarded(env, "task", env.task, "train", index)
+
+
+def guarded(env: Environment[Any], what: str, call: Callable[..., T], *args: Any) -> T:
+    """Call the environment's own code outside of the engine, which guards its own calls.
+
+    Raises:
+        EnvironmentFault: it failed with anything but an error of ours.
+    """
+    from minirl.errors import EnvironmentFault, MinirlError
+
+    try:
+        return call(*args)
+    except MinirlError:
+        raise
+    except Exception as error:
+        raise EnvironmentFault(
+            f"environment {env.label} failed in {what}(): {type(error).__name__}: {error}",
+            fix="mend the environment's code (--debug shows where)",
+        ) from error
+
+
+def check(recipe: Recipe, run: RunDir, *, evaluation: bool, resume: bool, force: bool) -> Session:
+    """Check everything that can be checked cheaply; nothing is written yet."""
+    claim(recipe, run, resume=resume, force=force)
+    env = open_env(recipe)
+    first_task(env)
+    if evaluation:
+        from minirl.measure.tasks import held_out
+
+        guarded(env, "task", held_out, env, recipe.eval.tasks)
+    return Session(recipe, run, env)
+
+
+def claim(recipe: Recipe, run: RunDir, *, resume: bool, force: bool) -> None:
+    """Check that the run may be gone on with, or that its place is free; changes nothing."""
     from minirl.errors import ConfigError
     from minirl.rundir import RunDir
 
     if resume and force:
         raise ConfigError("--resume and --force contradict each other", fix="give one of them")
-    env = open_env(recipe)
-    env.task("train", 0)
-    if needs_eval:
-        from minirl.measure.tasks import held_out
-
-        held_out(env, recipe.eval.tasks)
-    config = recipe.model_dump(mode="json")
     if resume:
-        run = RunDir.open(path)
-        _same_recipe(run.read_config(), config)
+        _same_recipe(RunDir.open(run.path).read_config(), recipe.model_dump(mode="json"))
     else:
-        run = RunDir.create(path, recipe_toml=recipe.to_toml(), config=config, force=force)
-    return Session(recipe, run, env)
+        run.ensure_free(force=force)
 
 
 def _same_recipe(stored: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -99,26 +129,29 @@ def _differences(old: Any, new: Any, prefix: str) -> list[tuple[str, Any, Any]]:
     return [] if old == new else [(prefix, old, new)]
 
 
-def load(session: Session, console: Console, *, adapter: Path | None = None) -> LoadedModel:
-    """Load the model, saying what is being done and what came of it; writes environment.json."""
+def load(
+    session: Session, console: Output, *, anew: bool = False, adapter: Path | None = None
+) -> LoadedModel:
+    """Load the model, saying what is being done and what came of it.
+
+    Args:
+        anew: for a run that begins: what an old run of the name was begun with counts for nothing.
+        adapter: the saved adapter, where there is one.
+    """
     from minirl.models.load import load_model
-    from minirl.rundir import write_json
 
     recipe = session.recipe
     loaded = load_model(
-        _settled_model(session),
+        recipe.model if anew else _settled_model(session),
         seed=recipe.seed,
         adapter=adapter,
-        progress=lambda text: console.print(text, highlight=False, markup=False),
+        progress=console.say,
     )
     total, trainable = (loaded.count(trainable=t) / 1e6 for t in (False, True))
-    console.print(
+    console.say(
         f"{recipe.model.name}: {total:.0f} M parameters, {trainable:.1f} M of them trainable, "
-        f"{str(loaded.dtype).removeprefix('torch.')} on {loaded.device}",
-        highlight=False,
-        markup=False,
+        f"{str(loaded.dtype).removeprefix('torch.')} on {loaded.device}"
     )
-    write_json(session.run.environment, describe_machine(recipe, loaded))
     return loaded
 
 
@@ -126,11 +159,13 @@ def _settled_model(session: Session) -> ModelConfig:
     """The model's config, with the precision that the run began with where the recipe leaves it
     open.
     """
+    from minirl.rundir import read_json
+
     config = session.recipe.model
     if config.precision == "auto" and session.run.environment.exists():
-        begun = json.loads(session.run.environment.read_text(encoding="utf-8"))["dtype"]
+        begun = read_json(session.run.environment).get("dtype")
         names: dict[str, Any] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-        return config.model_copy(update={"precision": names[begun]})
+        return config.model_copy(update={"precision": names.get(str(begun), "auto")})
     return config
 
 
@@ -185,7 +220,7 @@ def reopen(
         RunDirError: no such run.
         ConfigError: an override of what the run was trained with.
     """
-    from minirl.config import load_recipe
+    from minirl.config import apply_override, parse_recipe
     from minirl.errors import ConfigError
     from minirl.rundir import RunDir
 
@@ -196,5 +231,8 @@ def reopen(
                 expected=f"only keys of {', '.join(sections)}",
             )
     run = RunDir.open(run_path(name, runs))
-    recipe = load_recipe(run.path / "recipe.toml", overrides)
+    raw = run.read_config()
+    for override in overrides:
+        apply_override(raw, override)
+    recipe = parse_recipe(raw, source=str(run.config))
     return Session(recipe, run, open_env(recipe))

@@ -4,24 +4,18 @@ directory.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from minirl.cli.session import Session
     from minirl.models.load import LoadedModel
-
-
-def stderr_console() -> Console:
-    """Progress goes to stderr, so that stdout holds results alone."""
-    from rich.console import Console
-
-    return Console(stderr=True)
+    from minirl.report.console import Output
 
 
 def run_recipe(
@@ -38,95 +32,129 @@ def run_recipe(
     evaluation: bool,
 ) -> None:
     """Train by a recipe and, with ``evaluation``, compare base and tuned on held-out tasks."""
-    from minirl.cli.session import load, read_recipe, run_path, start
+    from minirl.cli.session import (
+        check,
+        claim,
+        describe_machine,
+        load,
+        read_recipe,
+        run_path,
+    )
+    from minirl.report.console import notices
+    from minirl.rundir import RunDir, write_json
 
     began = time.monotonic()
     recipe = read_recipe(recipe_name, overrides=overrides or [], env=env, seed=seed)
-    path = run_path(name or Path(recipe_name).stem, runs)
-    session = start(recipe, path, resume=resume, force=force, needs_eval=evaluation)
-    console = stderr_console()
-    with session.run.locked():
-        trained = session.run.trained
-        if trained and (not evaluation or session.run.eval.exists()):
-            console.print(f"{path}: nothing left to do", highlight=False, markup=False)
+    run = RunDir(run_path(name or Path(recipe_name).stem, runs))
+    session = check(recipe, run, evaluation=evaluation, resume=resume, force=force)
+    console = notices()
+    with run.locked():
+        claim(recipe, run, resume=resume, force=force)  # another process may have been first
+        trained = resume and run.trained
+        if trained and (not evaluation or run.eval.exists()):
+            console.say(f"{run.path}: nothing left to do")
         else:
-            loaded = load(session, console, adapter=session.run.adapter if trained else None)
+            kept = "what was there is untouched" if resume or run.exists else "nothing was written"
+            with interruptible(lambda: f"interrupted before the work began; {kept}"):
+                adapter = run.adapter if trained else None
+                loaded = load(session, console, anew=not resume, adapter=adapter)
             if not trained:
+                if not resume:  # only now: a model that cannot be loaded costs no old run
+                    RunDir.create(
+                        run.path,
+                        recipe_toml=recipe.to_toml(),
+                        config=recipe.model_dump(mode="json"),
+                        force=force,
+                    )
+                write_json(run.environment, describe_machine(recipe, loaded))
                 train_step(session, loaded, console, resume=resume)
-            if evaluation and not session.run.eval.exists():
-                evaluate_step(session, loaded, console)
+            if evaluation and not run.eval.exists():
+                again = "the same command with --resume evaluates it"
+                with interruptible(lambda: f"evaluation interrupted; the adapter is kept: {again}"):
+                    evaluate_step(session, loaded, console)
     show_result(session, as_json=as_json, seconds=time.monotonic() - began)
 
 
-def train_step(session: Session, loaded: LoadedModel, console: Console, *, resume: bool) -> None:
+@contextlib.contextmanager
+def interruptible(told: Callable[[], str]) -> Iterator[None]:
+    """Turn Ctrl-C into an ending that says what is on disk and how to go on."""
+    from minirl.errors import Interrupted
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise Interrupted(told()) from stop
+
+
+def train_step(session: Session, loaded: LoadedModel, console: Output, *, resume: bool) -> None:
     """GRPO with a live view."""
     from minirl.report.console import TrainingView, progress_bar
-    from minirl.train.grpo import Stopped, train
 
     recipe, run = session.recipe, session.run
-    console.print(
+
+    def stopped() -> str:
+        last = max(run.checkpoint_steps(), default=0)
+        return (
+            f"stopped; the last whole checkpoint is that of step {last} of {recipe.train.steps}\n"
+            "  fix:      the same command with --resume (and without --force) goes on from there"
+            if last
+            else "stopped before the first checkpoint\n"
+            "  fix:      the same command with --resume (and without --force) begins again"
+        )
+
+    console.say(
         f"training on {session.env.label} for {recipe.train.steps} steps of "
         f"{recipe.train.prompts_per_step} tasks x {recipe.train.group_size} rollouts; "
-        f"metrics in {run.metrics}",
-        highlight=False,
-        markup=False,
+        f"metrics in {run.metrics}"
     )
-    with progress_bar(console) as progress:
+    with interruptible(stopped), progress_bar(console) as progress:
+        from minirl.train.grpo import train  # takes seconds, in which Ctrl-C may come
+
         view = TrainingView(console, recipe.train.steps, progress)
-        try:
-            train(
-                recipe,
-                run,
-                loaded,
-                session.env,
-                resume=resume,
-                on_step=view.step,
-                on_rollouts=view.rollouts,
-            )
-        except Stopped:
-            done = run.checkpoint_steps()[-1]
-            raise Stopped(
-                f"stopped after step {done} of {recipe.train.steps}; the same command with "
-                "--resume goes on from there"
-            ) from None
+        train(
+            recipe,
+            run,
+            loaded,
+            session.env,
+            resume=resume,
+            on_step=view.step,
+            on_rollouts=view.rollouts,
+        )
 
 
-def evaluate_step(session: Session, loaded: LoadedModel, console: Console) -> None:
+def evaluate_step(session: Session, loaded: LoadedModel, console: Output) -> None:
     """Base against tuned with a progress bar."""
     from minirl.measure.evaluate import evaluate
     from minirl.report.console import progress_bar
 
     config = session.recipe.eval
-    console.print(
-        f"evaluating base and tuned on {config.tasks} held-out tasks", highlight=False, markup=False
-    )
+    console.say(f"evaluating base and tuned on {config.tasks} held-out tasks")
     with progress_bar(console) as progress:
         bars: dict[str, Any] = {}
 
         def show(policy: str, done: int, total: int) -> None:
-            bar = bars.setdefault(policy, progress.add_task(policy, total=total, note=""))
-            progress.update(bar, completed=done)
+            if policy not in bars:
+                bars[policy] = progress.add_task(policy, total=total, note="")
+            progress.update(bars[policy], completed=done)
 
         evaluate(session.recipe, loaded, session.env, session.run, on_progress=show)
 
 
 def show_result(session: Session, *, as_json: bool, seconds: float) -> None:
     """What came of it: a table for people on stdout, or JSON."""
+    from minirl.rundir import read_json
+
     run = session.run
-    evaluation = json.loads(run.eval.read_text(encoding="utf-8")) if run.eval.exists() else None
+    evaluation = read_json(run.eval) if run.eval.exists() else None
     if as_json:
         record = {"run": str(run.path), "adapter": str(run.adapter), "eval": evaluation}
         sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
         return
-    from rich.console import Console
-
-    from minirl.report.console import evaluation_table, evaluation_verdict
+    from minirl.report.console import evaluation_table, evaluation_verdict, results
     from minirl.report.text import duration
 
-    console = Console()
+    console = results()
     if evaluation:
         console.print(evaluation_table(evaluation), markup=False)
-        console.print(evaluation_verdict(evaluation), highlight=False, markup=False)
-    console.print(
-        f"adapter: {run.adapter}   time: {duration(seconds)}", highlight=False, markup=False
-    )
+        console.say(evaluation_verdict(evaluation))
+    console.say(f"adapter: {run.adapter}   time: {duration(seconds)}")

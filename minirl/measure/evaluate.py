@@ -128,7 +128,13 @@ def play_in_parts(
 def compare(
     label: str, recipe: Recipe, base: Sequence[Group], tuned: Sequence[Group]
 ) -> Evaluation:
-    """The statistics of two sets of groups over the same tasks."""
+    """The statistics of two sets of groups over the same tasks, in the same order.
+
+    Raises:
+        ValueError: they are not.
+    """
+    if [g.task.id for g in base] != [g.task.id for g in tuned]:
+        raise ValueError("base and tuned must have played the same tasks in the same order")
     counts = {
         "base": [(g.solved, len(g.rollouts)) for g in base],
         "tuned": [(g.solved, len(g.rollouts)) for g in tuned],

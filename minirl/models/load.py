@@ -14,6 +14,7 @@ import torch
 from minirl.config import ModelConfig
 from minirl.errors import MissingExtraError, ModelError
 from minirl.models.catalogue import resolve_model
+from minirl.models.chat import ChatCodec
 from minirl.models.convert import quiet_transformers
 from minirl.models.precision import choose_dtype
 
@@ -66,6 +67,7 @@ def load_model(
         MissingExtraError: 4-bit weights without bitsandbytes.
     """
     from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     where = resolve_model(config.name, progress=progress).location
@@ -78,17 +80,25 @@ def load_model(
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(where)
             base = AutoModelForCausalLM.from_pretrained(where, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"cannot load the model {config.name!r}: {_first_line(error)}",
             fix="check the name (minirl models ls); a hub model needs a connection the first time",
         ) from error
-    if not config.load_in_4bit:
+    if config.load_in_4bit:
+        _keep_nf4_trainable(base)
+    else:
         base.to(device)
     _set_special_tokens(base, tokenizer)
     torch.manual_seed(seed)
     if adapter is not None:
-        model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+        try:
+            model = PeftModel.from_pretrained(base, adapter, is_trainable=True)
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise ModelError(
+                f"cannot load the adapter {adapter} onto {config.name!r}: {_first_line(error)}",
+                fix="give the directory of an adapter that was trained on this model",
+            ) from error
     else:
         targets = config.lora_targets
         lora = LoraConfig(
@@ -125,14 +135,34 @@ def _nf4(dtype: torch.dtype) -> Any:
     )
 
 
+def _keep_nf4_trainable(model: torch.nn.Module) -> None:
+    """Keep bitsandbytes from repacking the weights when the model is first evaluated on a CPU.
+
+    On a CPU with AVX-512 bf16, bitsandbytes 0.50 then brings them into a form for inference only,
+    for good: later training steps get no gradient through the base layers and do not say so, and
+    layers whose inputs are no multiple of 64 fail.
+    """
+    layers: list[Any] = [m for m in model.modules() if hasattr(m, "support_avx512bf16_for_cpu")]
+    for layer in layers:
+        layer.support_avx512bf16_for_cpu = False
+
+
 def _set_special_tokens(model: Any, tokenizer: Any) -> None:
     if tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    # What ends a turn is not always the tokenizer's EOS; TRL reads it from the generation config.
+    eos = sorted(ChatCodec(tokenizer).eos_ids | stop_ids(model))
     for config in (model.config, model.generation_config):
         config.pad_token_id = tokenizer.pad_token_id
-        config.eos_token_id = tokenizer.eos_token_id
+        config.eos_token_id = eos if len(eos) > 1 else eos[0]
+
+
+def stop_ids(model: Any) -> frozenset[int]:
+    """Ids at which ``model.generate`` would stop."""
+    ids = model.generation_config.eos_token_id
+    return frozenset([ids] if isinstance(ids, int) else ids or ())
 
 
 def _first_line(error: BaseException) -> str:

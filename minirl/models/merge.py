@@ -7,6 +7,7 @@ back; here the base tensors are kept aside and the same storage is put back.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +23,15 @@ def lora_layers(model: torch.nn.Module) -> list[Any]:
 
 
 def can_merge(model: torch.nn.Module) -> bool:
-    """Whether every adapted base layer holds plain floating-point weights (4-bit ones do not)."""
+    """Whether every adapted base layer holds plain floating-point weights of its own.
+
+    4-bit weights are not plain; a head that is tied to the embeddings has none of its own.
+    """
     layers = lora_layers(model)
+    uses = Counter(id(p) for m in model.modules() for p in m._parameters.values())
     return bool(layers) and all(
         isinstance(layer.get_base_layer(), torch.nn.Linear)
+        and uses[id(layer.get_base_layer().weight)] == 1
         and layer.get_base_layer().weight.dtype.is_floating_point
         and not type(layer.get_base_layer()).__module__.startswith("bitsandbytes")
         and not any(layer.use_dora.values())

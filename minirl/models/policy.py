@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from minirl.errors import ModelError
 from minirl.models.chat import ChatCodec
+from minirl.models.load import context_length, stop_ids
 from minirl.models.merge import adapter_off, merged
 from minirl.models.sampler import SamplingParams, sample
 from minirl.types import Message, Request, Sample
@@ -56,6 +59,7 @@ class ModelPolicy:
 
     def sample(self, requests: Sequence[Request], *, seed: int) -> list[list[Sample]]:
         generator = torch.Generator(device=self.model.device).manual_seed(seed)
+        eos_ids = self.codec.eos_ids | stop_ids(self.model)
         results: list[list[Sample]] = [[] for _ in requests]
         adapter = merged if self.use_adapter else adapter_off
         with evaluating(self.model), adapter(self.model):
@@ -64,13 +68,25 @@ class ModelPolicy:
                     self.model,
                     [part for _, part in chunk],
                     self.params,
-                    eos_ids=self.codec.eos_ids,
+                    eos_ids=eos_ids,
                     pad_id=self.codec.tokenizer.pad_token_id,
                     generator=generator,
                 )
                 for (at, _), samples in zip(chunk, drawn, strict=True):
                     results[at].extend(samples)
         return results
+
+    def _fitted(self, request: Request) -> Request:
+        """The request with as many tokens as the model still has positions for."""
+        room = context_length(self.model) - len(request.prompt_ids)
+        if room < 1:
+            raise ModelError(
+                f"{request.task.id}: the conversation fills the model's whole context",
+                expected=f"fewer than {context_length(self.model)} tokens",
+                got=f"{len(request.prompt_ids)} tokens before turn {request.turn + 1}",
+                fix="a model with a longer context, shorter prompts, or fewer and shorter turns",
+            )
+        return replace(request, max_tokens=int(min(request.max_tokens, room)))
 
     def _chunks(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Request]]]:
         """Batches of at most ``batch`` sequences, prompts of like length together (less
@@ -79,17 +95,10 @@ class ModelPolicy:
         chunk: list[tuple[int, Request]] = []
         room = self.batch
         for at in sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids)):
-            request, left = requests[at], requests[at].n
+            request, left = self._fitted(requests[at]), requests[at].n
             while left:
                 take = min(left, room)
-                chunk.append(
-                    (
-                        at,
-                        Request(
-                            request.prompt_ids, take, request.max_tokens, request.task, request.turn
-                        ),
-                    )
-                )
+                chunk.append((at, replace(request, n=take)))
                 left -= take
                 room -= take
                 if not room:

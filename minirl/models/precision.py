@@ -13,8 +13,7 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """The dtype for ``model.precision``; ``auto`` looks at the card, or measures the CPU.
 
     On CUDA: bf16 where the card computes it (Ampere and later), else fp16. On a CPU: bf16 where a
-        matrix
-    product in it is at least 1.3 times as fast as in fp32 (AMX or AVX-512 bf16), else fp32.
+    matrix product in it is at least 1.3 times as fast as in fp32 (AMX or AVX-512 bf16), else fp32.
     """
     named = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
     if wanted != "auto":

@@ -68,10 +68,9 @@ def _cut_tail(probs: torch.Tensor, params: SamplingParams) -> torch.Tensor:
     keep = torch.ones_like(top, dtype=torch.bool)
     if params.top_k:
         keep[:, params.top_k :] = False
-    if params.top_p < 1:
-        keep &= (
-            top.cumsum(dim=-1) - top < params.top_p
-        )  # the token that crosses the threshold stays
+    if params.top_p < 1:  # of what top-k left; the token that crosses the threshold stays
+        left = top * keep
+        keep &= left.cumsum(dim=-1) - left < params.top_p * left.sum(dim=-1, keepdim=True)
     return torch.zeros_like(probs).scatter(1, order, top * keep)
 
 
@@ -80,8 +79,7 @@ def _contiguous_head(model: Any) -> Iterator[None]:
     """Within the block, the head sees contiguous hidden states.
 
     ``logits_to_keep`` hands it a strided slice, for which torch 2.13's CPU matmul copies the whole
-    head
-    matrix once a row: 3.6 GB for 64 rows of a 49,152-token vocabulary.
+    head matrix once a row: 3.6 GB for 64 rows of a 49,152-token vocabulary.
     """
     hook = model.get_output_embeddings().register_forward_pre_hook(
         lambda _, inputs: (inputs[0].contiguous(), *inputs[1:])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -15,9 +13,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from minirl.errors import DiskFullError, ModelError
+from minirl.rundir import disk_errors
 
 MANIFEST = "manifest.json"
+_FULL = "free some space, or keep models elsewhere: MINIRL_CACHE=DIR minirl ..."
+_ELSEWHERE = "choose a directory that you may write: MINIRL_CACHE=DIR minirl ..."
 Progress = Callable[[str], None]
 
 
@@ -62,14 +65,23 @@ def install(
         ModelError: the cache cannot be written, or ``build`` failed.
     """
     final = cache_dir() / name
-    with disk_errors(final, needed_bytes), _locked(name, progress):
+    needs = f"about {needed_bytes / 1e6:.0f} MB ({needed_bytes} bytes) while it is built"
+    with (
+        disk_errors(final, kind=ModelError, full=_FULL, elsewhere=_ELSEWHERE, needs=needs),
+        _locked(name, progress),
+    ):
         if final.exists() and not force:
             return final  # another process built it while we waited
         for rubbish in final.parent.glob(f".{name}.tmp-*"):
             shutil.rmtree(rubbish)  # of a process killed outright: we hold the lock
         free = shutil.disk_usage(final.parent).free
         if free < needed_bytes:
-            raise _disk_full(final, needed_bytes, f"{free / 1e6:.0f} MB free")
+            raise DiskFullError(
+                f"no space left on the disk for {final}",
+                expected=needs,
+                got=f"{free / 1e6:.0f} MB free",
+                fix=_FULL,
+            )
         aside = Path(tempfile.mkdtemp(prefix=f".{name}.tmp-", dir=final.parent))
         try:
             model, scraps = aside / "model", aside / "scraps"
@@ -123,35 +135,6 @@ def verify(model: Path, name: str) -> dict[str, Any]:
     return manifest
 
 
-@contextlib.contextmanager
-def disk_errors(path: Path, needed_bytes: int) -> Iterator[None]:
-    """Turn a full disk, or a cache that cannot be written, into an error that names the way out."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, DiskFullError | ModelError):
-            raise
-        number = error.errno if isinstance(error, OSError) else None
-        # safetensors reports the system's error in words only
-        if number in (errno.ENOSPC, errno.EDQUOT) or "No space left on device" in str(error):
-            raise _disk_full(path, needed_bytes, None) from error
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ModelError(
-                f"cannot write the model cache: {error}",
-                fix="choose a directory you may write: MINIRL_CACHE=DIR minirl ...",
-            ) from error
-        raise
-
-
-def _disk_full(path: Path, needed_bytes: int, got: str | None) -> DiskFullError:
-    return DiskFullError(
-        f"no space left on the disk for {path}",
-        expected=f"about {needed_bytes / 1e6:.0f} MB ({needed_bytes} bytes) while it is built",
-        got=got,
-        fix="free some space, or keep models elsewhere: MINIRL_CACHE=DIR minirl ...",
-    )
-
-
 def _corrupt(name: str, path: Path, expected: str, got: str) -> ModelError:
     return ModelError(
         f"the cached model {name} is corrupt: {path}",
@@ -166,13 +149,16 @@ def _locked(name: str, progress: Progress) -> Iterator[None]:
     """Hold the right to build ``name``. The lock dies with its process; its empty file stays."""
     cache = cache_dir()
     cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f".{name}.lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress(f"another minirl process is making {name}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+    lock = FileLock(cache / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress(f"another minirl process is making {name}; waiting for it")
+        lock.acquire(timeout=-1)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def _versions() -> dict[str, str]:

@@ -24,7 +24,7 @@ CHARACTERS = "\n" + string.printable[:95]
 MAX_LENGTH = 1024
 
 OPTIONS: dict[str, Any] = {"left": (100, 999), "right": (0, 0), "worked_example": False}
-BATCH = 32
+BATCH = 16
 LEARNING_RATE = 1e-3
 MOST_STEPS = 300
 
@@ -65,11 +65,14 @@ def make_model(path: Path, example: Callable[[int], Example], *, goal: float, se
         goal: the mean probability of the whole answer, end of turn included, to stop at.
         seed: of the weights and of the choice of examples. torch's random state is left as it was.
     """
+    from minirl.models.repeatable import repeatable
+
     path.mkdir(parents=True, exist_ok=True)
     with quiet_transformers():
         tokenizer = _tokenizer()
         model = _model(seed)
-        _cold_start(model, tokenizer, example, goal, seed)
+        with repeatable(model.device):
+            _cold_start(model, tokenizer, example, goal, seed)
         model.save_pretrained(path)
         tokenizer.save_pretrained(path)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +19,31 @@ from minirl.stats import wilson_interval
 
 WINDOW = 5  # steps that the shown solved rate pools, so that its interval says something
 TREND = 12  # steps in the sparkline
+
+
+class Output(Console):
+    """A console that survives its reader."""
+
+    def say(self, text: str) -> None:
+        """Print a line for a person; nothing in it is read as markup or as a terminal command."""
+        self.print(Text(visible(text)), soft_wrap=True)
+
+    def on_broken_pipe(self) -> None:
+        """Progress that nobody reads any more must not end a training; results may end quietly."""
+        if not self.stderr:
+            raise BrokenPipeError
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def results() -> Output:
+    """The console of results: stdout."""
+    return Output()
+
+
+def notices() -> Output:
+    """The console of progress: stderr, so that stdout holds results alone."""
+    return Output(stderr=True)
 
 
 @contextmanager
@@ -128,11 +155,12 @@ def rollout_text(record: Mapping[str, Any]) -> Text:
         out.append(f"{message['role']:>9} | ", style="dim")
         body = visible(message["content"]).replace("\n", "\n" + " " * 9 + " | ")
         out.append(body + "\n", style="cyan" if message["role"] == "assistant" else "")
-    parts = ", ".join(f"{k} {v:g}" for k, v in record["parts"].items())
+    parts = "".join(f"{k} {v:g}, " for k, v in record["parts"].items()).rstrip(", ")
+    parts += "; " if parts else ""
     verdict = "solved" if record["solved"] else "not solved"
     out.append(
         f"    score | {record['value']:g}, {verdict}: {visible(record['reason'])} "
-        f"({parts}; {record['tokens']} tokens, stop: {record['stop']})\n",
+        f"({parts}{record['tokens']} tokens, stop: {record['stop']})\n",
         style="green" if record["solved"] else "red",
     )
     return out

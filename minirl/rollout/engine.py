@@ -1,8 +1,7 @@
 """The one engine that plays episodes. Probe, training and evaluation all call :func:`play`.
 
 Tokens in, tokens out: what the policy sampled is kept as ids, and the environment's replies are
-    appended as ids;
-decoded text is never tokenized again.
+appended as ids; decoded text is never tokenized again.
 """
 
 from __future__ import annotations
@@ -127,37 +126,54 @@ def _take_turns(
         if type(attempt.episode) is SingleTurnEpisode:
             single.append(attempt)
         elif sample.stop is StopReason.LENGTH:
-            attempt.score = _guard(attempt.task, attempt.episode.give_up, CUT_OFF)
+            attempt.score = _give_up(attempt, CUT_OFF)
         else:
             _advance(policy, env, attempt, message)
     if single:
-        scores = _guard(
-            single[0].task, env.score_many, [(a.task, a.messages[-1].content) for a in single]
-        )
-        for attempt, score in zip(single, scores, strict=True):
-            attempt.score = _checked_score(attempt.task, score)
+        pairs = [(a.task, a.messages[-1].content) for a in single]
+        for attempt, score in zip(single, _score_many(env, pairs), strict=True):
+            attempt.score = score
             if attempt.stop is StopReason.LENGTH:
-                attempt.score = replace(attempt.score, value=0.0, solved=False, reason=CUT_OFF)
+                attempt.score = replace(score, value=0.0, solved=False, reason=CUT_OFF)
 
 
 def _advance(policy: Policy, env: Environment[Any], attempt: _Attempt, message: Message) -> None:
     """Give a multi-turn episode its message, and the policy the episode's answer."""
     step = _guard(attempt.task, attempt.episode.step, message)
-    if not isinstance(step, Step):
+    if not isinstance(step, Step) or not all(isinstance(m, Message) for m in step.messages):
         raise EnvironmentFault(
-            f"{attempt.task.id}: step() returned {type(step).__name__}",
-            expected="a minirl.envs.Step",
+            f"{attempt.task.id}: step() returned something else than a step",
+            expected="a minirl.envs.Step, with a tuple of Message or a Score",
+            got=f"{step!r:.100}",
         )
     if step.score is not None:
         attempt.score = _checked_score(attempt.task, step.score)
     elif attempt.turns >= env.max_turns:
         attempt.stop = StopReason.TURNS
         attempt.messages.extend(step.messages)
-        attempt.score = _guard(attempt.task, attempt.episode.give_up, OUT_OF_TURNS)
+        attempt.score = _give_up(attempt, OUT_OF_TURNS)
     else:
         attempt.messages.extend(step.messages)
         ids = policy.encode_reply(step.messages, attempt.episode.tools)
         attempt.append(ids, [0.0] * len(ids), written=False)
+
+
+def _give_up(attempt: _Attempt, reason: str) -> Score:
+    return _checked_score(attempt.task, _guard(attempt.task, attempt.episode.give_up, reason))
+
+
+def _score_many(env: Environment[Any], pairs: Sequence[tuple[Task, str]]) -> list[Score]:
+    if type(env).score_many is Environment.score_many:  # one by one: a fault then names its task
+        scores = [_guard(task, env.score, task, text) for task, text in pairs]
+    else:
+        scores = _guard(pairs[0][0], env.score_many, pairs)
+        if not isinstance(scores, list) or len(scores) != len(pairs):
+            raise EnvironmentFault(
+                f"environment {env.label}: score_many() must return one score a pair",
+                expected=f"a list of {len(pairs)} scores",
+                got=f"{scores!r:.100}",
+            )
+    return [_checked_score(task, score) for (task, _), score in zip(pairs, scores, strict=True)]
 
 
 def _guard(task: Task, call: Callable[..., Any], *args: Any) -> Any:

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
@@ -23,6 +22,7 @@ from minirl.config import Recipe
 from minirl.envs.base import Environment
 from minirl.models.load import LoadedModel
 from minirl.models.policy import ModelPolicy
+from minirl.models.repeatable import repeatable
 from minirl.models.sampler import SamplingParams
 from minirl.rundir import RunDir, append_jsonl, disk_errors, keep_steps
 from minirl.train import logprob_head
@@ -108,8 +108,9 @@ def train(
             shared_prefix=recipe.train.shared_prefix,
         )
         trainer.remove_callback(PrinterCallback)
-        with stopper.listening(), _repeatable(loaded.device):
+        with stopper.listening(), repeatable(loaded.device):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    shutil.rmtree(run.checkpoints / ".partial", ignore_errors=True)  # TRL makes it at its start
     if stopper.asked:
         raise Stopped
     save_adapter(loaded, run.adapter)
@@ -212,24 +213,6 @@ class _Stopper(TrainerCallback):  # type: ignore[misc]
             control.should_save = True
             control.should_training_stop = True
         return control
-
-
-@contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """On a CPU, make torch add up in one order: the same seed gives the same run to the last bit.
-
-    Without it the backward pass of an indexed read adds from several threads, in whichever order
-    they come. On CUDA the slowdown is not worth it, and bit-equal runs are not promised.
-    """
-    before = torch.are_deterministic_algorithms_enabled()
-    filling = torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(before or device.type == "cpu")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid that costs time
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
 
 
 @contextmanager

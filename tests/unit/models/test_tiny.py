@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from minirl.models import tiny
 from minirl.models.catalogue import CATALOGUE
 from minirl.models.tiny import build_tiny
 
@@ -45,7 +46,10 @@ def test_the_same_seed_gives_the_same_bytes_and_another_other_weights(
     assert {name for name in first if first[name] != other[name]} == {"model.safetensors"}
 
 
-def test_building_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_building_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny, "MOST_STEPS", 2)
     build_tiny(tmp_path)
     assert capfd.readouterr() == ("", "")
 

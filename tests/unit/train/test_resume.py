@@ -42,7 +42,6 @@ FILES = [
     f"{PARTIAL}/trainer_state.json",
     f"{PARTIAL}/stream.json",
     "train/checkpoints/step-2",
-    "train/checkpoints/.partial/old-2",
     "train/checkpoints/step-6",
     "train/metrics.jsonl",
     "train/rollouts.jsonl",
@@ -63,8 +62,15 @@ def _command(runs: Path, *extra: str) -> list[str]:
     return words + [w for k, v in OPTIONS.items() for w in ("--set", f"{k}={v}")]
 
 
+def _environment() -> dict[str, str]:
+    """Two threads: with one, a sum has but one order, and any run repeats itself."""
+    return {**os.environ, "OMP_NUM_THREADS": "2"}
+
+
 def _finish(runs: Path, *extra: str) -> None:
-    done = subprocess.run(_command(runs, *extra), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        _command(runs, *extra), capture_output=True, text=True, check=False, env=_environment()
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -137,7 +143,8 @@ def _moment(run: RunDir, kind: str, value: Any) -> Callable[[], bool]:
 
 def _kill(command: list[str], moment: Callable[[], bool]) -> bool:
     """Run the command and kill -9 it at the moment; false where it ended before."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, env=_environment()) as child:
         while child.poll() is None:
             if moment():
                 child.send_signal(signal.SIGKILL)

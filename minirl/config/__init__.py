@@ -1,0 +1,37 @@
+"""A recipe as typed data: TOML and ``--set a.b=c`` in, one validated :class:`Recipe` out. No torch.
+
+``minirl recipes show NAME --explain`` prints the help of every key.
+"""
+
+from minirl.config.explain import describe_fields, explain_validation_error
+from minirl.config.load import apply_override, load_recipe, parse_recipe
+from minirl.config.recipe import (
+    EnvSection,
+    EvalConfig,
+    LossType,
+    ModelConfig,
+    Recipe,
+    SamplingConfig,
+    StreamConfig,
+    TrainConfig,
+)
+from minirl.config.shipped import find_recipe, list_recipes, recipe_dirs
+
+__all__ = [
+    "EnvSection",
+    "EvalConfig",
+    "LossType",
+    "ModelConfig",
+    "Recipe",
+    "SamplingConfig",
+    "StreamConfig",
+    "TrainConfig",
+    "apply_override",
+    "describe_fields",
+    "explain_validation_error",
+    "find_recipe",
+    "list_recipes",
+    "load_recipe",
+    "parse_recipe",
+    "recipe_dirs",
+]

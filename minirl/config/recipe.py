@@ -1,0 +1,181 @@
+"""A recipe as typed data. The docstring under each field is its help."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo"]
+Tracker = Literal["trackio", "wandb", "tensorboard", "mlflow"]
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
+        strict=True,  # `true` is no number of steps; a TOML list may be a tuple, field by field
+    )
+
+
+class ModelConfig(_Section):
+    name: str = "smollm2-135m"
+    """A catalogue name (`minirl models ls`), a local directory, or a hub id."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """Number format of the weights; `auto` measures what this machine multiplies fastest."""
+    load_in_4bit: bool = False
+    """Keep the base weights in NF4 (needs the extra `4bit`; works on a CPU too)."""
+    lora_r: int = Field(16, ge=1, le=1024)
+    """Rank of the LoRA adapter."""
+    lora_alpha: int = Field(32, ge=1)
+    """LoRA's alpha: the update is scaled by alpha / r."""
+    lora_targets: Literal["all-linear"] | Names = "all-linear"
+    """Which linear layers get an adapter: `all-linear`, or a list of module names such as
+    `["q_proj"]`.
+    """
+
+
+class EnvSection(_Section):
+    name: str
+    """`NAME`, `NAME:LEVEL`, or a file and a class: `./my_env.py:MyEnv`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The environment's own options (`minirl envs show NAME` lists them)."""
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        json.dumps(options, allow_nan=False, default=str)  # what config.json can hold
+        return options
+
+
+class SamplingConfig(_Section):
+    temperature: float = Field(1.0, ge=0.0, le=10.0)
+    """Softmax temperature while training; 0 is greedy."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    """Nucleus sampling; 1 is off."""
+    top_k: int = Field(0, ge=0)
+    """Keep the k likeliest tokens; 0 is off."""
+    max_tokens: int = Field(64, ge=1)
+    """Longest turn, in tokens; a longer one is cut off."""
+    batch: int = Field(64, ge=1)
+    """How many sequences are sampled at once; less needs less memory."""
+
+
+class TrainConfig(_Section):
+    steps: int = Field(30, ge=1)
+    """Optimiser steps."""
+    prompts_per_step: int = Field(4, ge=1)
+    """Tasks (groups) in one step."""
+    group_size: int = Field(8, ge=2)
+    """G: rollouts of each task. At least 2, since a group's advantages compare its members."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Rollouts per forward and backward pass; none means all of a step at once. Must divide
+    prompts_per_step x group_size."""
+    learning_rate: float = Field(5e-5, gt=0)
+    """Peak learning rate of the adapter."""
+    schedule: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
+    """Learning-rate schedule."""
+    warmup_steps: int = Field(0, ge=0)
+    """Steps of linear warm-up."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW's weight decay on the adapter."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Clip the gradient's norm to this."""
+    loss_type: LossType = "dr_grpo"
+    """TRL's name of the loss."""
+    scale_rewards: Literal["group", "batch", "none"] = "none"
+    """Divide advantages by the standard deviation of the group, of the batch, or not at all."""
+    beta: float = Field(0.0, ge=0)
+    """Weight of the KL penalty against the base model."""
+    epsilon: float = Field(0.2, gt=0)
+    """Lower clipping bound of the probability ratio (matters only off-policy)."""
+    epsilon_high: float | None = Field(None, gt=0)
+    """Upper clipping bound; none means TRL's habit for the loss: .28 for dapo, 5 for cispo, else
+    epsilon.
+    """
+    importance_sampling_level: Literal["token", "sequence"] = "token"
+    """`sequence` with loss_type `grpo` is GSPO."""
+    iterations: int = Field(1, ge=1)
+    """Optimiser passes over each batch of rollouts (TRL's num_iterations)."""
+    mask_truncated: bool = True
+    """Leave rollouts that hit the token limit out of the loss."""
+    shared_prefix: bool = True
+    """Compute each distinct prompt once a micro-batch (the same gradient, less work). Off: TRL's
+    own pass.
+    """
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, slower; switches shared_prefix
+    off.
+    """
+    save_every: int = Field(10, ge=1)
+    """Write a checkpoint every so many steps (and at the end)."""
+    keep_checkpoints: int = Field(2, ge=1)
+    """How many checkpoints stay on disk."""
+    report_to: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
+    """TRL's trackers to report to besides metrics.jsonl."""
+
+
+class StreamConfig(_Section):
+    strategy: Literal["uniform", "curriculum"] = "uniform"
+    """`uniform` takes train tasks in order; `curriculum` prefers those whose solved rate looks
+    nearest 1/2.
+    """
+    pool: int = Field(256, ge=1)
+    """How many tasks the curriculum chooses among."""
+    resample_rounds: int = Field(1, ge=0)
+    """How often groups without signal (all rewards equal) are replaced in one step; 0 keeps
+    them.
+    """
+
+
+class EvalConfig(_Section):
+    tasks: int = Field(200, ge=1)
+    """Held-out tasks, the same ones for base and tuned."""
+    samples: int = Field(1, ge=1)
+    """Samples a task."""
+    temperature: float = Field(1.0, ge=0.0, le=10.0)
+    """Temperature of the evaluation; 0 is greedy."""
+
+
+class Recipe(_Section):
+    """One run, whole."""
+
+    description: str = ""
+    """What it trains, on what hardware, for how long, and what to expect."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seeds tasks, sampling and the adapter's start."""
+    env: EnvSection
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    train: TrainConfig = Field(default_factory=TrainConfig)
+    stream: StreamConfig = Field(default_factory=StreamConfig)
+    eval: EvalConfig = Field(default_factory=EvalConfig)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        rows = self.train.prompts_per_step * self.train.group_size
+        micro = self.train.micro_batch
+        if micro is not None and rows % micro:
+            fits = next(d for d in range(min(micro, rows), 0, -1) if rows % d == 0)
+            raise ValueError(
+                f"train.micro_batch: {micro} does not divide a step's {rows} rollouts "
+                f"(prompts_per_step {self.train.prompts_per_step} x "
+                f"group_size {self.train.group_size}); the next smaller that does: {fits}"
+            )
+        if self.sampling.temperature == 0:
+            raise ValueError(
+                "sampling.temperature: 0 makes every rollout of a group the same, so nothing can "
+                "be learned; use 1.0 (evaluation has its own eval.temperature)"
+            )
+        return self
+
+    def to_toml(self) -> str:
+        """The whole recipe, defaults included, as TOML that :func:`load_recipe` reads back."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
