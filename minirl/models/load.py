@@ -86,6 +86,8 @@ def load_model(
             fix="check the name (minirl models ls); a hub model needs a connection the first time",
         ) from error
     if config.load_in_4bit:
+        if device.type == "cpu":
+            _refuse_odd_widths(base, config.name)
         _keep_nf4_trainable(base)
     else:
         base.to(device)
@@ -133,6 +135,24 @@ def _nf4(dtype: torch.dtype) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _refuse_odd_widths(model: torch.nn.Module, name: str) -> None:
+    """bitsandbytes 0.50 garbles layers on a CPU whose inputs are no multiple of NF4's block of 64.
+
+    Quantized and back, their weights differ by 25 % and not by 9 %, and nothing says so.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    layers = [m for m in model.modules() if isinstance(m, Linear4bit)]
+    odd = {m.in_features for m in layers if m.in_features % 64}
+    if odd:
+        raise ModelError(
+            f"{name} cannot be loaded in 4 bits on a CPU: bitsandbytes garbles some of its layers",
+            expected="layers whose number of inputs is a multiple of 64",
+            got=f"layers with {', '.join(map(str, sorted(odd)))} inputs",
+            fix="--set model.load_in_4bit=false, or a GPU",
+        )
 
 
 def _keep_nf4_trainable(model: torch.nn.Module) -> None:

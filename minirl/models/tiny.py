@@ -10,6 +10,7 @@ fails here too.
 from __future__ import annotations
 
 import string
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ MAX_LENGTH = 1024
 OPTIONS: dict[str, Any] = {"left": (100, 999), "right": (0, 0), "worked_example": False}
 BATCH = 16
 LEARNING_RATE = 1e-3
+WINDOW = 4  # batches whose mean P(answer) is compared with the goal
 MOST_STEPS = 300
 
 Example = tuple[tuple[Message, ...], str]  # the opening messages, and what to answer
@@ -109,7 +111,7 @@ def _model(seed: int) -> Any:
     config = LlamaConfig(
         vocab_size=len(SPECIAL) + len(CHARACTERS),
         hidden_size=192,
-        intermediate_size=672,
+        intermediate_size=640,
         num_hidden_layers=2,  # wide and shallow: at this size, time goes by layers
         num_attention_heads=6,
         num_key_value_heads=2,
@@ -129,7 +131,7 @@ def _model(seed: int) -> Any:
 def _cold_start(
     model: Any, tokenizer: Any, example: Callable[[int], Example], goal: float, seed: int
 ) -> None:
-    """AdamW on all weights, cross-entropy on the answers, until a fresh batch reaches the goal."""
+    """AdamW on all weights, cross-entropy on the answers, until fresh batches reach the goal."""
     import torch
     from torch.nn.functional import cross_entropy
     from torch.nn.utils.rnn import pad_sequence
@@ -137,6 +139,7 @@ def _cold_start(
     codec = ChatCodec(tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     generator = torch.Generator().manual_seed(seed)
+    recent: deque[float] = deque(maxlen=WINDOW)
     model.train()
     for _ in range(MOST_STEPS):
         picks = torch.randint(2**31 - 1, (BATCH,), generator=generator).tolist()
@@ -150,7 +153,8 @@ def _cold_start(
         target = pad_sequence(labels, batch_first=True, padding_value=-100)[:, 1:]
         logits = model(input_ids=ids).logits[:, :-1]
         nll = cross_entropy(logits.transpose(1, 2), target, reduction="none")  # (B, T - 1)
-        if nll.sum(1).neg().exp().mean() >= goal:
+        recent.append(float(nll.detach().sum(1).neg().exp().mean()))
+        if sum(recent) / WINDOW >= goal:
             break
         optimizer.zero_grad()
         (nll.sum() / (target >= 0).sum()).backward()

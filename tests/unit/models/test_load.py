@@ -58,7 +58,7 @@ def test_an_adapter_is_attached_with_the_configured_shape():
     assert loaded.count(trainable=True) == sum(
         3 * (x.get_base_layer().in_features + x.get_base_layer().out_features) for x in layers
     )
-    assert loaded.count(trainable=False) == 990_912 + loaded.count(trainable=True)
+    assert loaded.count(trainable=False) == 954_048 + loaded.count(trainable=True)
     assert (loaded.dtype, loaded.device.type) == (torch.float32, load.best_device().type)
 
 
@@ -199,6 +199,16 @@ def test_4_bit_weights_are_4_bit():
     for layer, exact in zip(layers, (x.get_base_layer().weight for x in fp32), strict=True):
         back = functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state)
         assert (back - exact).norm() < 0.15 * exact.norm()
+
+
+def test_4_bit_layers_that_bitsandbytes_garbles_are_refused(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    home = Path(shutil.copytree(resolve_model("tiny").location, tmp_path / "odd"))
+    config = LlamaConfig.from_pretrained(home)
+    config.intermediate_size = 656
+    LlamaForCausalLM(config).save_pretrained(home)
+    with pytest.raises(ModelError, match="656 inputs"):
+        load_model(nf4_config().model_copy(update={"name": str(home)}), seed=0)
 
 
 def test_sampling_does_not_change_the_gradients_of_4_bit_weights():

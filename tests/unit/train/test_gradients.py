@@ -30,6 +30,8 @@ from minirl.train.settings import grpo_settings
 from minirl.train.stream import TaskStream
 from minirl.train.trainer import Trainer
 
+pytestmark = pytest.mark.filterwarnings("ignore:You are using 'rollout_func'")
+
 VOCABULARY, EOS = 100, 2
 P, G = 3, 4
 

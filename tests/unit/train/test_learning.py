@@ -60,17 +60,17 @@ ENV = FirstDigit()
 
 
 def noisy_example(i: int) -> Example:
-    """Right digit six times in ten, a stray mark after it every other time."""
+    """The right digit eight times in ten, a stray mark after it one time in three."""
     task = ENV.task("train", i % ENV.size("train"))
     rng = task_rng("noise", i)
-    digit = task.data["digit"] if rng.random() < 0.6 else str(rng.randint(1, 9))
-    return task.prompt, digit + ("!" if rng.random() < 0.5 else "")
+    digit = task.data["digit"] if rng.random() < 0.8 else str(rng.randint(1, 9))
+    return task.prompt, digit + ("!" if rng.random() < 0.35 else "")
 
 
 @pytest.fixture(scope="module")
 def cold_started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model")
-    make_model(path, noisy_example, goal=0.19, seed=0)
+    make_model(path, noisy_example, goal=0.25, seed=0)
     return path
 
 
