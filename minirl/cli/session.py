@@ -83,6 +83,7 @@ def guarded(env: Environment[Any], what: str, call: Callable[..., T], *args: Any
 def check(recipe: Recipe, run: RunDir, *, evaluation: bool, resume: bool, force: bool) -> Session:
     """Check everything that can be checked cheaply; nothing is written yet."""
     claim(recipe, run, resume=resume, force=force)
+    _trackers_installed(recipe)
     env = open_env(recipe)
     first_task(env)
     if evaluation:
@@ -90,6 +91,19 @@ def check(recipe: Recipe, run: RunDir, *, evaluation: bool, resume: bool, force:
 
         guarded(env, "task", held_out, env, recipe.eval.tasks)
     return Session(recipe, run, env)
+
+
+def _trackers_installed(recipe: Recipe) -> None:
+    import importlib.util
+
+    from minirl.errors import MissingExtraError
+
+    for tracker in recipe.train.report_to:
+        if importlib.util.find_spec(tracker) is None:
+            raise MissingExtraError(
+                f"train.report_to names {tracker}, which is not installed",
+                fix=f"pip install {tracker}, or leave it out: metrics.jsonl is written anyway",
+            )
 
 
 def claim(recipe: Recipe, run: RunDir, *, resume: bool, force: bool) -> None:

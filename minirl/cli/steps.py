@@ -119,6 +119,7 @@ def train_step(session: Session, loaded: LoadedModel, console: Output, *, resume
             resume=resume,
             on_step=view.step,
             on_rollouts=view.rollouts,
+            on_stop=view.stopping,
         )
 
 

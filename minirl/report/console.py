@@ -79,6 +79,11 @@ class TrainingView:
         self._seconds: deque[float] = deque(maxlen=10)
         self._started = False
 
+    def stopping(self) -> None:
+        """Say that Ctrl-C was heard."""
+        note = "stopping after this step; Ctrl-C again stops at once, from the last checkpoint"
+        self._console.print(Text(note), soft_wrap=True)
+
     def rollouts(self, done: int, total: int) -> None:
         """Show how far the step in progress has played."""
         self._progress.update(self._bar, note=f"playing {done}/{total}")
@@ -111,16 +116,16 @@ class TrainingView:
 
 
 def evaluation_table(record: Mapping[str, Any]) -> Table:
-    """eval.json as a table: base against tuned."""
+    """eval.json as a table: base against tuned. It fits a terminal of 80 columns."""
     table = Table(title=f"{record['env']}, held-out tasks, T = {record['temperature']:g}")
     for column in ("", "base", "tuned"):
-        table.add_column(column, justify="left")
+        table.add_column(column, no_wrap=True)
     sides = [record["base"], record["tuned"]]
     table.add_row("solved", *(rate_text(s["solved"]) for s in sides), style="bold")
     if all(s["lenient"] for s in sides):
-        table.add_row("lenient (form ignored)", *(rate_text(s["lenient"]) for s in sides))
+        table.add_row("lenient", *(rate_text(s["lenient"]) for s in sides))
     table.add_row("cut off", *(f"{100 * s['truncated']:.1f} %" for s in sides))
-    table.add_row("tokens a rollout", *(f"{s['mean_tokens']:.1f}" for s in sides))
+    table.add_row("tokens", *(f"{s['mean_tokens']:.1f}" for s in sides))
     return table
 
 

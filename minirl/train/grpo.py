@@ -52,6 +52,7 @@ def train(
     resume: bool = False,
     on_step: Listener | None = None,
     on_rollouts: Callable[[int, int], None] | None = None,
+    on_stop: Callable[[], None] | None = None,
 ) -> None:
     """Train the adapter for ``recipe.train.steps`` steps and save it as ``run.adapter``.
 
@@ -64,6 +65,7 @@ def train(
             task stream as they were; without one, from the start.
         on_step: called with each record of metrics.jsonl.
         on_rollouts: called with (finished, all) episodes while a step is played.
+        on_stop: called when Ctrl-C was heard; the step in progress is still finished.
 
     Raises:
         Stopped: Ctrl-C was pressed; a checkpoint of the last whole step is on disk.
@@ -93,7 +95,7 @@ def train(
     )
     with _quiet():
         config = GRPOConfig(**settings)
-        stopper = _Stopper()
+        stopper = _Stopper(on_stop)
         trainer = Trainer(
             model=loaded.model,
             reward_funcs=reward_function(env.name, bridge),
@@ -186,8 +188,9 @@ class _Stopper(TrainerCallback):  # type: ignore[misc]
     once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_stop: Callable[[], None] | None) -> None:
         self.asked = False
+        self._on_stop = on_stop
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -195,12 +198,12 @@ class _Stopper(TrainerCallback):  # type: ignore[misc]
             if self.asked:
                 raise KeyboardInterrupt
             self.asked = True
+            if self._on_stop:
+                self._on_stop()
 
         try:
             before = signal.signal(signal.SIGINT, handle)
-        except (
-            ValueError
-        ):  # not the main thread (a notebook's worker): Ctrl-C is the caller's there
+        except ValueError:  # not the main thread, as in a notebook: Ctrl-C is the caller's there
             yield
             return
         try:

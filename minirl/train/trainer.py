@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from minirl.errors import RunDirError
 from minirl.rundir import RunDir, disk_errors, write_json
 from minirl.train.logprob_head import token_logprobs
 from minirl.train.stream import TaskStream
@@ -163,13 +162,7 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         target = self._run_dir.checkpoint(step)
         with disk_errors(target):
             shutil.rmtree(partial, ignore_errors=True)
-            try:
-                super()._save_checkpoint(model, trial)
-            except RuntimeError as error:  # torch's zip writer reports a full disk as one
-                raise RunDirError(
-                    f"the checkpoint of step {step} could not be written: {error}",
-                    fix="free some space, then go on with --resume",
-                ) from error
+            super()._save_checkpoint(model, trial)
             written = partial / f"checkpoint-{step}"
             write_json(written / "stream.json", self._stream.state())
             shutil.rmtree(target, ignore_errors=True)

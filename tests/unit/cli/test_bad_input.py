@@ -206,6 +206,19 @@ def test_four_bits_without_bitsandbytes(minirl, tiny_cache, monkeypatch):
     assert not Path("runs/tiny").exists()
 
 
+def test_a_tracker_that_is_not_installed(minirl, monkeypatch):
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n, *a: None if n == "wandb" else find(n, *a)
+    )
+    ended = minirl("run", "tiny", "--set", 'train.report_to=["wandb"]')
+    assert ended.code == 1
+    assert "pip install wandb" in ended.err
+    assert not Path("runs/tiny").exists()
+
+
 def test_no_network_on_the_first_fetch(minirl, tmp_path, monkeypatch):
     monkeypatch.setenv("MINIRL_CACHE", str(tmp_path / "cache"))
     for name, value in {"PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_RETRIES": "0"}.items():
