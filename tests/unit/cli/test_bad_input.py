@@ -193,13 +193,18 @@ def test_a_corrupt_cache_is_told_and_mended(minirl, tiny_cache, tmp_path, monkey
     assert not Path("runs/tiny").exists()
 
 
-def test_four_bits_without_bitsandbytes(minirl, tiny_cache, monkeypatch):
+def hide(monkeypatch, package):
+    """Make a package look as if it were not installed."""
     import importlib.util
 
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda n, *a: None if n == "bitsandbytes" else find(n, *a)
+        importlib.util, "find_spec", lambda n, *a: None if n == package else find(n, *a)
     )
+
+
+def test_four_bits_without_bitsandbytes(minirl, tiny_cache, monkeypatch):
+    hide(monkeypatch, "bitsandbytes")
     ended = minirl("run", "tiny", "--set", "model.load_in_4bit=true")
     assert ended.code == 1
     assert "pip install 'minirl[4bit]'" in ended.err
@@ -207,12 +212,7 @@ def test_four_bits_without_bitsandbytes(minirl, tiny_cache, monkeypatch):
 
 
 def test_a_tracker_that_is_not_installed(minirl, monkeypatch):
-    import importlib.util
-
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda n, *a: None if n == "wandb" else find(n, *a)
-    )
+    hide(monkeypatch, "wandb")
     ended = minirl("run", "tiny", "--set", 'train.report_to=["wandb"]')
     assert ended.code == 1
     assert "pip install wandb" in ended.err
