@@ -26,10 +26,18 @@ class _Section(BaseModel):
 class ModelConfig(_Section):
     name: str = "smollm2-135m"
     """A catalogue name (`minirl models ls`), a local directory, or a hub id."""
+    backend: Literal["auto", "unsloth", "transformers"] = "auto"
+    """What runs the model. `auto`: unsloth where there is an NVIDIA card that it serves and the
+    extra `cuda` is installed, else transformers; `minirl doctor` says which, and why.
+    """
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Number format of the weights; `auto` measures what this machine multiplies fastest."""
     load_in_4bit: bool = False
     """Keep the base weights in NF4 (needs the extra `4bit`; works on a CPU too)."""
+    max_seq_length: int | None = Field(None, ge=16)
+    """Longest conversation in tokens, prompt and replies included; none means as long as this
+    recipe's turns can get.
+    """
     lora_r: int = Field(16, ge=1, le=1024)
     """Rank of the LoRA adapter."""
     lora_alpha: int = Field(32, ge=1)
@@ -64,6 +72,12 @@ class SamplingConfig(_Section):
     """Longest turn, in tokens; a longer one is cut off."""
     batch: int = Field(64, ge=1)
     """How many sequences are sampled at once; less needs less memory."""
+    engine: Literal["auto", "torch", "vllm"] = "auto"
+    """What writes the rollouts. `auto`: vLLM where the backend is unsloth, vLLM is installed and
+    the card can run it; else the backend's own generation.
+    """
+    gpu_memory_utilization: float = Field(0.5, gt=0.0, lt=1.0)
+    """vLLM's share of the card's memory."""
 
 
 class TrainConfig(_Section):
@@ -84,6 +98,8 @@ class TrainConfig(_Section):
     """Steps of linear warm-up."""
     weight_decay: float = Field(0.0, ge=0)
     """AdamW's weight decay on the adapter."""
+    optim: Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit"] = "adamw_torch"
+    """AdamW's states in 32 or in 8 bits (these need the extra `4bit`)."""
     max_grad_norm: float = Field(1.0, gt=0)
     """Clip the gradient's norm to this."""
     loss_type: LossType = "dr_grpo"
@@ -110,7 +126,7 @@ class TrainConfig(_Section):
     """
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, slower; switches shared_prefix
-    off.
+    off. With unsloth, its own kind, which keeps them in the machine's memory.
     """
     save_every: int = Field(10, ge=1)
     """Write a checkpoint every so many steps (and at the end)."""

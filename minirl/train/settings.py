@@ -121,7 +121,7 @@ def grpo_settings(
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": device.type == "cuda",
         # optimiser
-        "optim": "adamw_torch",
+        "optim": t.optim,
         "learning_rate": t.learning_rate,
         "lr_scheduler_type": t.schedule,
         "warmup_steps": t.warmup_steps,
