@@ -15,7 +15,7 @@ import typer
 import typer.core
 
 import minirl
-from minirl.cli import envs, evaluate, models, play, recipes, run, sample
+from minirl.cli import doctor, envs, evaluate, models, plan, play, recipes, run, sample
 from minirl.errors import Interrupted, MinirlError
 
 
@@ -52,6 +52,8 @@ app.command("train", epilog=run.TRAIN_EXAMPLE)(run.train)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.command)
 app.command("sample", epilog=sample.EXAMPLE)(sample.command)
 app.command("play", epilog=play.EXAMPLE)(play.command)
+app.command("plan", epilog=plan.EXAMPLE)(plan.command)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.command)
 app.add_typer(envs.app, name="envs")
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(models.app, name="models")

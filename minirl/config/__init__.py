@@ -4,7 +4,7 @@
 """
 
 from minirl.config.explain import describe_fields, explain_validation_error
-from minirl.config.load import apply_override, load_recipe, parse_recipe
+from minirl.config.load import apply_override, change, load_recipe, parse_recipe
 from minirl.config.recipe import (
     EnvSection,
     EvalConfig,
@@ -27,6 +27,7 @@ __all__ = [
     "StreamConfig",
     "TrainConfig",
     "apply_override",
+    "change",
     "describe_fields",
     "explain_validation_error",
     "find_recipe",

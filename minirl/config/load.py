@@ -63,3 +63,12 @@ def apply_override(raw: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise ConfigError(f"--set {override}: {part} is a value and not a section")
     node[parts[-1]] = value
+
+
+def change(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with other values of ``section.key``, validated anew."""
+    raw = recipe.model_dump(mode="json")
+    for key, value in settings.items():
+        section, _, name = key.partition(".")
+        raw[section][name] = value
+    return parse_recipe(raw, source="the recipe with " + ", ".join(settings))

@@ -34,6 +34,10 @@ class ModelConfig(_Section):
     """Number format of the weights; `auto` measures what this machine multiplies fastest."""
     load_in_4bit: bool = False
     """Keep the base weights in NF4 (needs the extra `4bit`; works on a CPU too)."""
+    thinking: bool = False
+    """Let a model that can (Qwen3, SmolLM3) think aloud before it answers; it needs far more
+    `sampling.max_tokens`.
+    """
     max_seq_length: int | None = Field(None, ge=16)
     """Longest conversation in tokens, prompt and replies included; none means as long as this
     recipe's turns can get.

@@ -6,20 +6,22 @@ import time
 
 import torch
 
+from minirl.models.backend import cuda_precision
+
 _WORTH_IT = 1.3  # bf16 loses digits, so it has to be clearly faster
 
 
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """The dtype for ``model.precision``; ``auto`` looks at the card, or measures the CPU.
 
-    On CUDA: bf16 where the card computes it (Ampere and later), else fp16. On a CPU: bf16 where a
-    matrix product in it is at least 1.3 times as fast as in fp32 (AMX or AVX-512 bf16), else fp32.
+    On CUDA :func:`~minirl.models.backend.cuda_precision` decides. On a CPU: bf16 where a matrix
+    product in it is at least 1.3 times as fast as in fp32 (AMX or AVX-512 bf16), else fp32.
     """
     named = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
     if wanted != "auto":
         return named[wanted]
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+        return named[cuda_precision(torch.cuda.get_device_capability(device))]
     if device.type == "mps":
         return torch.float32
     return torch.bfloat16 if _bf16_speedup() >= _WORTH_IT else torch.float32

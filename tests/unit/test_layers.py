@@ -34,15 +34,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": ENGINE | {"models", "rollout"},
     "measure": ENGINE | {"models", "rollout"},
     "export": ENGINE | {"models", "rollout"},
+    "plan": ENGINE | {"models"},  # names and machines; nothing of it loads a model
     "report": BASE,
-    "cli": ENGINE | {"models", "rollout", "train", "measure", "export", "report", "__init__"},
+    "cli": ENGINE
+    | {"models", "plan", "rollout", "train", "measure", "export", "report", "__init__"},
     "__init__": {"types", "envs"},  # the public API
     "__main__": {"cli"},
 }
 
 TORCH = {"torch", "accelerate", "bitsandbytes", "peft", "transformers", "trl", "unsloth", "vllm"}
-NO_TORCH = BASE | {"envs", "report", "__init__", "__main__"}
-NO_DATASETS = BASE | {"report", "__init__", "__main__"}
+NO_TORCH = BASE | {"envs", "plan", "report", "__init__", "__main__"}
+NO_DATASETS = BASE | {"plan", "report", "__init__", "__main__"}
 # What a command's module may import before the command runs; everything else slows `--help` down.
 CLI_AT_START = {"typer", "click", "rich"}
 CLI_ROOMS_AT_START = {"errors", "__init__"}

@@ -31,9 +31,14 @@ def test_a_cpu_takes_bf16_where_it_is_clearly_faster(monkeypatch, speedup, dtype
 
 @pytest.mark.parametrize(
     ("capability", "dtype"),
-    [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((8, 9), torch.bfloat16)],
+    [
+        ((6, 1), torch.float32),
+        ((7, 5), torch.float16),
+        ((8, 0), torch.bfloat16),
+        ((8, 9), torch.bfloat16),
+    ],
 )
-def test_a_card_takes_bf16_from_ampere_on(monkeypatch, capability, dtype):
+def test_a_card_takes_what_it_multiplies_fastest(monkeypatch, capability, dtype):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_dtype("auto", CUDA) is dtype
 

@@ -1,0 +1,304 @@
+"""Peak memory of a run, part by part: pure functions of an architecture and a workload. No torch.
+
+A step samples, then trains; both need the weights and the adapter, and each has something of its
+own. :func:`phases` adds both up, and the larger one is the run's peak. What is counted was read off
+the code that runs (which tensors autograd keeps, which the head makes) and checked against that
+code: `tests/unit/plan/` has the kept tensors of a real layer, published figures and measured peaks.
+Four numbers and one rule (:func:`_left_over`) are fitted and not counted; each says to what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from minirl.plan.architecture import Architecture
+
+PARTS = (
+    "weights",
+    "quantisation",
+    "adapter",
+    "gradients",
+    "optimizer",
+    "sampling",
+    "activations",
+    "logits",
+    "runtime",
+)
+Phases = dict[Literal["sampling", "training"], dict[str, int]]
+
+# NF4 in blocks of 64 with double quantisation (QLoRA, arXiv 2305.14314, section 3): half a byte, a
+# byte of scale for each block, and four bytes for each 256 scales.
+NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)
+
+# Fitted: what the CUDA context, cuBLAS' and bitsandbytes' workspaces and compiled kernels take. It
+# is what Unsloth's table of context lengths for Llama 3.1 8B leaves over at zero tokens.
+CARD_RUNTIME = 1_000_000_000
+# Fitted: torch's caching allocator holds more than what is in use. Unsloth publishes its summary of
+# a GRPO run: 47,504 MiB reserved for 43,042 MiB (Memory Efficient RL, H100 experiments).
+CARD_SLACK = 1.10
+# Fitted: resident memory of a process that has imported torch (its CPU build), transformers, TRL
+# and datasets and has loaded nothing; measured on Linux, Python 3.11, torch 2.13.
+CPU_RUNTIME = 573 * 2**20
+# Fitted: glibc serves torch's aligned tensors from its heap and can seldom reuse the hole that one
+# of them leaves for another of the same size. So what a forward pass drops stays resident, too: it
+# comes to nine tenths of what a pass keeps that keeps all. Tensors of 32 MiB and more have pages of
+# their own (M_MMAP_THRESHOLD's greatest value), which go back.
+CPU_HOLES = 0.9
+OWN_PAGES = 32 * 2**20
+
+ROWS = 256  # tokens that minirl's head makes logits for at once (train/logprob_head.py)
+# fp32 copies of such a piece at the worst moment of its backward pass: logits, log-softmax,
+# softmax, gradient, and one product.
+HEAD_COPIES = 5
+DRAW_COPIES = 4  # of a decoding step's: logits, those over the temperature, log-softmax, softmax
+UNSLOTH_KEEPS = 1024  # replies up to here have their logits kept for the whole micro-batch
+UNSLOTH_PIECE = 5120  # tokens of the largest of the pieces that longer ones are cut into
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """All that decides the peak.
+
+    Attributes:
+        arch: the model.
+        stack: whose layers compute.
+        device: ``cuda`` or ``cpu``.
+        number: bytes of a number that is computed with (2 or 4).
+        four_bit: whether the blocks' matrices are kept in NF4.
+        kept: bytes of a number of the parts that are not (embedding, head).
+        residual: bytes of a number of the residual stream: ``number``, or 4 where the embedding
+            was cast to fp32 (peft's ``prepare_model_for_kbit_training``, which minirl leaves out).
+        lora_r, targets: the adapter.
+        state: bytes of optimizer state a trained parameter.
+        rows: rollouts of a micro-batch.
+        distinct: different prompts among them.
+        prompt, completion: tokens of the longest prompt and of the longest reply.
+        checkpointing: whether a layer's activations are recomputed.
+        shared_prefix: whether prompts are computed once.
+        head: how log-probabilities are made: ``chunked`` (minirl's and TRL 1.15's), ``unsloth``,
+            or ``full`` (all logits at once, as transformers' and older TRL's losses do).
+        engine: what writes the rollouts; ``none`` leaves sampling out.
+        sampled: sequences sampled at once.
+        sampled_prompts: different prompts among them.
+        pool: bytes that vLLM takes for its cache.
+        standby: whether that goes back while the model trains.
+    """
+
+    arch: Architecture
+    stack: Literal["unsloth", "transformers"]
+    device: Literal["cuda", "cpu"]
+    number: int
+    four_bit: bool
+    kept: int
+    lora_r: int
+    targets: str | Sequence[str]
+    state: int
+    rows: int
+    distinct: int
+    prompt: int
+    completion: int
+    checkpointing: bool
+    shared_prefix: bool
+    head: Literal["chunked", "unsloth", "full"]
+    engine: Literal["torch", "generate", "vllm", "none"]
+    sampled: int = 0
+    sampled_prompts: int = 0
+    pool: int = 0
+    standby: bool = True
+    residual: int = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest conversation."""
+        return self.prompt + self.completion
+
+
+def peak(work: Workload) -> dict[str, int]:
+    """Bytes of each part at the run's worst moment; every one of :data:`PARTS` is there."""
+    return max(phases(work).values(), key=lambda parts: sum(parts.values()))
+
+
+def phases(work: Workload) -> Phases:
+    """Bytes of each part while sampling and while training."""
+    both = static(work)
+    trained = work.arch.lora_parameters(work.lora_r, work.targets)
+    sampling = both | {"sampling": _rounded(_engine(work), work)}
+    activations = _activations(work)
+    training = both | {
+        # TRL's gradients of the adapter are fp32, as the adapter is.
+        "gradients": 4 * trained,
+        "activations": activations,
+        "logits": _rounded(_logits(work), work),
+        "sampling": _left_over(work, activations),
+    }
+    result: Phases = {"training": training}
+    if work.engine != "none":
+        result["sampling"] = sampling
+    return result
+
+
+def static(work: Workload) -> dict[str, int]:
+    """What is there all the time; the other parts are 0."""
+    arch = work.arch
+    linear = arch.linear_parameters()
+    trained = arch.lora_parameters(work.lora_r, work.targets)
+    rest = (arch.parameters() - linear) * work.kept
+    parts = dict.fromkeys(PARTS, 0)
+    parts["weights"] = int(linear * (0.5 if work.four_bit else work.kept)) + rest
+    if work.four_bit:
+        # Scales, and the one matrix that is unpacked at a time.
+        parts["quantisation"] = int(linear * (NF4_BYTES - 0.5)) + _largest(arch) * work.number
+    parts["adapter"] = 4 * trained
+    parts["optimizer"] = work.state * trained
+    parts["runtime"] = CARD_RUNTIME if work.device == "cuda" else CPU_RUNTIME
+    return parts
+
+
+def _largest(arch: Architecture) -> int:
+    shapes = arch.attention_layers() | arch.mlp_layers()
+    return max(a * b for a, b in shapes.values())
+
+
+def _rounded(count: float, work: Workload) -> int:
+    return int(count * (CARD_SLACK if work.device == "cuda" else 1))
+
+
+# sampling -----------------------------------------------------------------------------------------
+
+
+def kv_bytes(arch: Architecture, tokens: int, number: int) -> int:
+    """Bytes of one sequence's keys and values."""
+    return arch.kv_elements(tokens) * number
+
+
+def _engine(work: Workload) -> int:
+    if work.engine == "vllm":
+        return max(work.pool, kv_bytes(work.arch, work.length, work.number))
+    arch = work.arch
+    cache = work.sampled * kv_bytes(arch, work.length, work.number)
+    # The cache grows by a copy of each layer a token. On a CPU the copy never fits into the hole
+    # that its predecessor leaves; on a card, one layer's is there twice.
+    cache += cache if work.device == "cpu" else cache // arch.layers
+    logits = work.sampled * arch.vocab * (work.number + 4 * DRAW_COPIES)
+    prompts = work.sampled_prompts if work.engine == "torch" else work.sampled
+    wide = 3 * arch.active_intermediate + 4 * arch.hidden
+    prefill = prompts * work.prompt * wide * work.number
+    return cache + max(logits, prefill) + _merged(work)
+
+
+def _merged(work: Workload) -> int:
+    """The copy of the adapted matrices with the adapter in them (models/merge.py)."""
+    if work.engine != "torch" or work.four_bit:
+        return 0
+    pairs = work.arch.adapted(work.targets)
+    return work.arch.layers * sum(a * b for _, a, b in pairs) * work.number
+
+
+def _left_over(work: Workload, activations: int) -> int:
+    """What sampling holds while the model trains.
+
+    On a card: vLLM's cache, unless it sleeps. On a CPU: neither sampling nor training gives its
+    heap back, and each leaves holes for other sizes than the other needs. As measured with
+    micro-batches of two, the smaller of both comes on top of the larger, unless training's is so
+    large that sampling's goes into it twice.
+    """
+    if work.engine == "vllm":
+        return 0 if work.standby else _rounded(work.pool, work)
+    if work.device == "cuda" or work.engine == "none":
+        return 0
+    engine = _engine(work)
+    return max(0, engine + min(engine, activations) - activations)
+
+
+# training -----------------------------------------------------------------------------------------
+
+
+def _activations(work: Workload) -> int:
+    if work.stack == "unsloth":
+        return _rounded(_unsloth(work), work)
+    arch = work.arch
+    residual = work.residual or work.number
+    tokens = work.rows * work.length
+    # Keys and values repeated to the query heads: padding calls for a mask, and with one torch's
+    # attention takes no grouped heads.
+    attended = work.rows * work.length * 2 * arch.q_width * work.number
+    if work.shared_prefix:
+        # The first token of a reply follows from the prompt's last position.
+        prompts, replies = work.distinct * work.prompt, work.rows * max(0, work.completion - 1)
+        tokens = prompts + replies
+        # Each prompt's layer, then the replies', whose queries see repeated keys and values, and
+        # the cache that holds both.
+        attended += work.rows * work.length * 2 * arch.kv_width * work.number
+        attended += prompts * 2 * arch.q_width * work.number
+    layer = layer_bytes(work) * tokens + attended
+    # The gradients of one layer stand beside what it kept.
+    working = tokens * (2 * arch.active_intermediate + 4 * arch.hidden) * work.number
+    if work.device == "cuda":
+        if not work.checkpointing:
+            return _rounded(arch.layers * layer + working, work)
+        # A layer is recomputed after the head has let its logits go.
+        kept = arch.layers * tokens * arch.hidden * residual
+        return _rounded(kept + max(0, layer + working - _logits(work)), work)
+    kept = arch.layers * (tokens * arch.hidden * residual if work.checkpointing else layer)
+    kept += layer if work.checkpointing else 0
+    in_heap = min(tokens, OWN_PAGES // (arch.active_intermediate * work.number))
+    return int(kept + CPU_HOLES * arch.layers * layer_bytes(work) * in_heap)
+
+
+def layer_bytes(work: Workload) -> int:
+    """Bytes a token that autograd keeps of one layer, keys and values apart.
+
+    transformers' Llama-like layer under peft's LoRA. The norms keep their inputs in fp32; the MLP
+    keeps its gate before and after the activation, and the up projection; an adapted matrix keeps
+    its input, in 16 bits as a copy of its own each (autocast casts it anew), in 32 bits shared.
+    """
+    arch, b = work.arch, work.number
+    names = {name: width for name, width, _ in arch.adapted(work.targets)}
+    experts = max(1, arch.experts_per_token)
+    kept = 3 * arch.intermediate * experts + 2 * arch.q_width  # and queries, attention's output
+    if b == 2:
+        kept += sum(names.values())
+    else:
+        kept += arch.hidden * (bool(names.keys() & {"q_proj", "k_proj", "v_proj"}))
+        kept += arch.hidden * (bool(names.keys() & {"gate_proj", "up_proj"}))
+        kept += names.get("down_proj", 0)
+    kept += work.lora_r * len(names)
+    norms = arch.norms * arch.hidden + (arch.q_width + arch.kv_width if arch.qk_norm else 0)
+    return kept * b + norms * 4
+
+
+def _unsloth(work: Workload) -> int:
+    """Unsloth's layers (models/llama.py, kernels/fast_lora.py), in widths of a token.
+
+    While a layer is recomputed and its MLP differentiated there are ten of the residual stream's
+    width (input, both norms' outputs, both sums, attention's and the MLP's result, three
+    gradients), three of queries (before and after the rotation, attention's output) and of keys and
+    values, and three of the MLP's (gate, up, and the gradient that goes back through both). With
+    its checkpointing, what other layers need lies in the machine's memory; without, each layer
+    keeps its part of those.
+    """
+    arch = work.arch
+    tokens = work.rows * work.length
+    wide = 10 * arch.hidden + 3 * (arch.q_width + arch.kv_width) + 3 * arch.active_intermediate
+    if not work.checkpointing:
+        kept = 4 * arch.hidden + 2 * (arch.q_width + arch.kv_width) + 2 * arch.active_intermediate
+        wide += (arch.layers - 1) * kept
+    return tokens * wide * work.number
+
+
+def _logits(work: Workload) -> int:
+    arch = work.arch
+    written = work.rows * work.completion
+    if work.head == "full":
+        # fp32 logits, the shifted copy, log-softmax and gradient, of every position.
+        return 4 * 4 * work.rows * work.length * arch.vocab
+    if work.head == "chunked":
+        return min(ROWS, written) * arch.vocab * 4 * HEAD_COPIES
+    # unsloth_zoo/rl_replacements.py: logits are kept for the backward pass, of one row where
+    # replies are long, and a gradient is made of a piece of them at a time: a quarter of a reply,
+    # or about 4,096 tokens of a long one.
+    kept = max(work.completion, work.rows * min(work.completion, UNSLOTH_KEEPS))
+    piece = min(-(-work.completion // 4), UNSLOTH_PIECE)
+    return arch.vocab * work.number * (kept + piece)
