@@ -63,6 +63,10 @@ class MissingExtraError(MinirlError, ImportError):
     """A feature whose optional packages are not installed."""
 
 
+class OutOfMemory(MinirlError, MemoryError):
+    """The card's or the machine's memory did not suffice."""
+
+
 class RunDirError(MinirlError, OSError):
     """A run directory that is in the way, missing, locked or not whole."""
 

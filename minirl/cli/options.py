@@ -32,5 +32,11 @@ Resume = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Start the run anew; what is there under its name is lost.")
 ]
+AutoFit = Annotated[
+    bool,
+    typer.Option(
+        "--auto-fit", help="Lower what it must where memory does not suffice, before or after."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 RUNS = Path("runs")

@@ -67,9 +67,10 @@ def cp(
     from minirl.errors import ConfigError
     from minirl.rundir import write_text
 
-    text = find_recipe(recipe).read_text(encoding="utf-8")
+    source = find_recipe(recipe)
+    text = source.read_text(encoding="utf-8")
     if to.is_dir():
-        to = to / f"{Path(recipe).stem}.toml"
+        to = to / source.name
     if to.exists() and not force:
         raise ConfigError(f"{to} exists already", fix="--force replaces it, or choose another name")
     write_text(to, text)

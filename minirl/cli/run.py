@@ -19,6 +19,7 @@ def _command(*, evaluation: bool) -> Callable[..., None]:
         runs: o.Runs = o.RUNS,
         resume: o.Resume = False,
         force: o.Force = False,
+        auto_fit: o.AutoFit = False,
         as_json: o.Json = False,
     ) -> None:
         from minirl.cli.steps import run_recipe
@@ -32,6 +33,7 @@ def _command(*, evaluation: bool) -> Callable[..., None]:
             runs=runs,
             resume=resume,
             force=force,
+            auto_fit=auto_fit,
             as_json=as_json,
             evaluation=evaluation,
         )

@@ -111,7 +111,7 @@ def _policy(chosen: str, recipe: Recipe, env: Environment[Any], adapter: Path | 
 
     if chosen in SCRIPTS:
         return ScriptedPolicy(env, chosen)  # type: ignore[arg-type]  # it checks the name itself
-    from minirl.models.load import load_model
+    from minirl.models.load import Use, load_model
     from minirl.models.policy import ModelPolicy
     from minirl.models.sampler import SamplingParams
 
@@ -120,11 +120,11 @@ def _policy(chosen: str, recipe: Recipe, env: Environment[Any], adapter: Path | 
         seed=recipe.seed,
         adapter=adapter,
         progress=notices().say,
+        use=Use(recipe.sampling),
     )
     s = recipe.sampling
-    return ModelPolicy(
-        loaded.model,
-        loaded.tokenizer,
+    return ModelPolicy.of(
+        loaded,
         SamplingParams(s.temperature, s.top_p, s.top_k),
         batch=s.batch,
         use_adapter=chosen == "tuned",

@@ -5,15 +5,15 @@ environment.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import minirl
 
 if TYPE_CHECKING:
-    from minirl.config import ModelConfig, Recipe
+    from minirl.config import Recipe
     from minirl.envs.base import Environment
     from minirl.models.load import LoadedModel
     from minirl.report.console import Output
@@ -25,11 +25,18 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A checked recipe with its run directory; nothing heavy is loaded yet."""
+    """A checked recipe with its run directory; nothing heavy is loaded yet.
+
+    Attributes:
+        recipe: as it runs; recipe.toml holds it as it was stated.
+        settled: what this machine decided where the recipe leaves it open (``section.key`` ->
+            value); it stays with the run.
+    """
 
     recipe: Recipe
     run: RunDir
     env: Environment[Any]
+    settled: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_recipe(
@@ -90,7 +97,8 @@ def check(recipe: Recipe, run: RunDir, *, evaluation: bool, resume: bool, force:
         from minirl.measure.tasks import held_out
 
         guarded(env, "task", held_out, env, recipe.eval.tasks)
-    return Session(recipe, run, env)
+    session = Session(recipe, run, env)
+    return _as_begun(session) if resume else session
 
 
 def _trackers_installed(recipe: Recipe) -> None:
@@ -143,47 +151,68 @@ def _differences(old: Any, new: Any, prefix: str) -> list[tuple[str, Any, Any]]:
     return [] if old == new else [(prefix, old, new)]
 
 
-def load(
-    session: Session, console: Output, *, anew: bool = False, adapter: Path | None = None
-) -> LoadedModel:
+def load(session: Session, console: Output, *, adapter: Path | None = None) -> LoadedModel:
     """Load the model, saying what is being done and what came of it.
 
     Args:
-        anew: for a run that begins: what an old run of the name was begun with counts for nothing.
         adapter: the saved adapter, where there is one.
     """
-    from minirl.models.load import load_model
+    from minirl.models.load import Use, load_model
 
     recipe = session.recipe
     loaded = load_model(
-        recipe.model if anew else _settled_model(session),
+        recipe.model,
         seed=recipe.seed,
         adapter=adapter,
         progress=console.say,
+        use=Use(recipe.sampling, recipe.train.gradient_checkpointing),
     )
     total, trainable = (loaded.count(trainable=t) / 1e6 for t in (False, True))
+    runs_on = "" if loaded.choice.backend == "transformers" else f" ({loaded.choice.backend})"
     console.say(
         f"{recipe.model.name}: {total:.0f} M parameters, {trainable:.1f} M of them trainable, "
-        f"{str(loaded.dtype).removeprefix('torch.')} on {loaded.device}"
+        f"{str(loaded.dtype).removeprefix('torch.')} on {loaded.device}{runs_on}"
     )
     return loaded
 
 
-def _settled_model(session: Session) -> ModelConfig:
-    """The model's config, with the precision that the run began with where the recipe leaves it
-    open.
-    """
+def with_settings(session: Session, settings: Mapping[str, Any]) -> Session:
+    """The session with other values of ``section.key``, for this run only."""
+    from minirl.config import change
+
+    return replace(
+        session,
+        recipe=change(session.recipe, settings),
+        settled={**session.settled, **settings},
+    )
+
+
+def _as_begun(session: Session) -> Session:
+    """The session with what was settled when the run began."""
+    from minirl.errors import ConfigError
     from minirl.rundir import read_json
 
-    config = session.recipe.model
-    if config.precision == "auto" and session.run.environment.exists():
-        begun = read_json(session.run.environment).get("dtype")
-        names: dict[str, Any] = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
-        return config.model_copy(update={"precision": names.get(str(begun), "auto")})
-    return config
+    path = session.run.environment
+    begun = read_json(path) if path.exists() else {}
+    played = begun.get("env", session.env.label)
+    if played != session.env.label:
+        raise ConfigError(
+            f"{session.run.path} was begun on another environment",
+            expected=played,
+            got=session.env.label,
+            fix="make what it was begun with available again (a data set that was in reach?), "
+            "or start another run with --name",
+        )
+    return with_settings(session, begun.get("settled", {}))
 
 
-def describe_machine(recipe: Recipe, loaded: LoadedModel) -> dict[str, Any]:
+def precision_name(dtype: Any) -> str:
+    """A number format of torch in the recipe's words."""
+    names = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32"}
+    return names[str(dtype).removeprefix("torch.")]
+
+
+def describe_machine(session: Session, loaded: LoadedModel) -> dict[str, Any]:
     """Versions, hardware, seed and git state, for environment.json."""
     import importlib.metadata
     import os
@@ -193,7 +222,9 @@ def describe_machine(recipe: Recipe, loaded: LoadedModel) -> dict[str, Any]:
 
     names = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "numpy")
     return {
-        "seed": recipe.seed,
+        "seed": session.recipe.seed,
+        "settled": dict(session.settled),
+        "env": session.env.label,
         "versions": {"minirl": minirl.__version__}
         | {n: importlib.metadata.version(n) for n in names},
         "python": platform.python_version(),
@@ -203,6 +234,8 @@ def describe_machine(recipe: Recipe, loaded: LoadedModel) -> dict[str, Any]:
         "device": str(loaded.device),
         "gpu": torch.cuda.get_device_name(loaded.device) if loaded.device.type == "cuda" else None,
         "dtype": str(loaded.dtype).removeprefix("torch."),
+        "backend": loaded.choice.backend,
+        "engine": loaded.choice.engine,
         "git": _git_state(),
     }
 
@@ -245,8 +278,9 @@ def reopen(
                 expected=f"only keys of {', '.join(sections)}",
             )
     run = RunDir.open(run_path(name, runs))
-    raw = run.read_config()
+    stated = parse_recipe(run.read_config(), source=str(run.config))
+    session = _as_begun(Session(stated, run, open_env(stated)))
+    raw = session.recipe.model_dump(mode="json")
     for override in overrides:
         apply_override(raw, override)
-    recipe = parse_recipe(raw, source=str(run.config))
-    return Session(recipe, run, open_env(recipe))
+    return replace(session, recipe=parse_recipe(raw, source=str(run.config)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from minirl.cli.session import Session
+    from minirl.config import Recipe
     from minirl.models.load import LoadedModel
     from minirl.report.console import Output
 
@@ -28,51 +29,92 @@ def run_recipe(
     runs: Path,
     resume: bool,
     force: bool,
+    auto_fit: bool,
     as_json: bool,
     evaluation: bool,
 ) -> None:
     """Train by a recipe and, with ``evaluation``, compare base and tuned on held-out tasks."""
-    from minirl.cli.session import (
-        check,
-        claim,
-        describe_machine,
-        load,
-        read_recipe,
-        run_path,
-    )
+    from minirl.cli.session import check, claim, load, read_recipe, run_path
+    from minirl.config import find_recipe
     from minirl.report.console import notices
-    from minirl.rundir import RunDir, write_json
+    from minirl.rundir import RunDir
 
     began = time.monotonic()
     recipe = read_recipe(recipe_name, overrides=overrides or [], env=env, seed=seed)
-    run = RunDir(run_path(name or Path(recipe_name).stem, runs))
+    run = RunDir(run_path(name or find_recipe(recipe_name).stem, runs))
     session = check(recipe, run, evaluation=evaluation, resume=resume, force=force)
     console = notices()
+    if session.env.notice:
+        console.say(f"note: {session.env.notice}")
     with run.locked():
         claim(recipe, run, resume=resume, force=force)  # another process may have been first
         trained = resume and run.trained
         if trained and (not evaluation or run.eval.exists()):
             console.say(f"{run.path}: nothing left to do")
         else:
-            kept = "what was there is untouched" if resume or run.exists else "nothing was written"
-            with interruptible(lambda: f"interrupted before the work began; {kept}"):
-                adapter = run.adapter if trained else None
-                loaded = load(session, console, anew=not resume, adapter=adapter)
-            if not trained:
-                if not resume:  # only now: a model that cannot be loaded costs no old run
-                    RunDir.create(
-                        run.path,
-                        recipe_toml=recipe.to_toml(),
-                        config=recipe.model_dump(mode="json"),
-                        force=force,
-                    )
-                write_json(run.environment, describe_machine(recipe, loaded))
-                train_step(session, loaded, console, resume=resume)
+            if trained:
+                with interruptible(lambda: "interrupted before the evaluation; nothing is lost"):
+                    loaded = load(session, console, adapter=run.adapter)
+            else:
+                session, loaded = _train(
+                    session, recipe, console, resume=resume, force=force, auto_fit=auto_fit
+                )
             if evaluation and not run.eval.exists():
                 again = "the same command with --resume evaluates it"
                 with interruptible(lambda: f"evaluation interrupted; the adapter is kept: {again}"):
                     evaluate_step(session, loaded, console)
     show_result(session, as_json=as_json, seconds=time.monotonic() - began)
+
+
+def _train(
+    session: Session,
+    stated: Recipe,
+    console: Output,
+    *,
+    resume: bool,
+    force: bool,
+    auto_fit: bool,
+) -> tuple[Session, LoadedModel]:
+    """Load and train; with ``auto_fit``, after memory ran out, go on with less."""
+    from minirl.cli.session import describe_machine, load, precision_name, with_settings
+    from minirl.cli.settle import memory_advised, settle
+    from minirl.errors import OutOfMemory
+    from minirl.models.memory import peak, release
+    from minirl.plan import next_lower
+    from minirl.rundir import RunDir, write_json
+
+    run = session.run
+    kept = "what was there is untouched" if resume or run.exists else "nothing was written"
+
+    def before() -> str:
+        return f"interrupted before the work began; {kept}"
+
+    while True:
+        with interruptible(before), memory_advised(session):
+            if not session.settled:
+                session = settle(session, console, auto_fit=auto_fit)
+            loaded = load(session, console)
+        if session.recipe.model.precision == "auto":
+            session = with_settings(session, {"model.precision": precision_name(loaded.dtype)})
+        if not resume:  # only now: a model that cannot be loaded costs no old run
+            config = stated.model_dump(mode="json")
+            RunDir.create(run.path, recipe_toml=stated.to_toml(), config=config, force=force)
+        machine = describe_machine(session, loaded)
+        write_json(run.environment, machine)
+        try:
+            with memory_advised(session):
+                train_step(session, loaded, console, resume=resume)
+            write_json(run.environment, machine | {"peak_memory": peak(loaded.device)})
+            return session, loaded
+        except OutOfMemory as error:
+            lower = next_lower(session.recipe)
+            if not auto_fit or lower is None or loaded.choice.engine == "vllm":
+                raise
+            lowered = ", ".join(f"{key} = {value}" for key, value in lower.items())
+            console.say(f"warning: {error.message}; going on with {lowered}")
+        del loaded
+        release()
+        session, resume = with_settings(session, lower), True
 
 
 @contextlib.contextmanager
@@ -125,12 +167,13 @@ def train_step(session: Session, loaded: LoadedModel, console: Output, *, resume
 
 def evaluate_step(session: Session, loaded: LoadedModel, console: Output) -> None:
     """Base against tuned with a progress bar."""
+    from minirl.cli.settle import memory_advised
     from minirl.measure.evaluate import evaluate
     from minirl.report.console import progress_bar
 
     config = session.recipe.eval
     console.say(f"evaluating base and tuned on {config.tasks} held-out tasks")
-    with progress_bar(console) as progress:
+    with progress_bar(console) as progress, memory_advised(session, sampling=True):
         bars: dict[str, Any] = {}
 
         def show(policy: str, done: int, total: int) -> None:
@@ -158,4 +201,6 @@ def show_result(session: Session, *, as_json: bool, seconds: float) -> None:
     if evaluation:
         console.print(evaluation_table(evaluation), markup=False)
         console.say(evaluation_verdict(evaluation))
-    console.say(f"adapter: {run.adapter}   time: {duration(seconds)}")
+    taken = read_json(run.environment).get("peak_memory") if run.environment.exists() else None
+    memory = f"   peak memory: {taken / 1e9:.1f} GB" if taken else ""
+    console.say(f"adapter: {run.adapter}   time: {duration(seconds)}{memory}")

@@ -79,9 +79,8 @@ def evaluate(
     tasks = held_out(env, recipe.eval.tasks)
     groups: dict[str, list[Group]] = {}
     for name in ("base", "tuned"):
-        policy = ModelPolicy(
-            loaded.model,
-            loaded.tokenizer,
+        policy = ModelPolicy.of(
+            loaded,
             SamplingParams(recipe.eval.temperature),
             batch=recipe.sampling.batch,
             use_adapter=name == "tuned",

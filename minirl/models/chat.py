@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -20,6 +21,13 @@ _QUOTED = re.compile(f"{_QUOTE}([0-9]+){_QUOTE}")
 _TURNS = (_TURN, f"<think>\n{_TURN}\n</think>\n\n{_TURN}")
 
 
+def _one_day(form: str) -> str:
+    """The date that some templates show (Llama 3.2, SmolLM3): always the same one, or a run that is
+    resumed tomorrow would go on with other prompts. It is the one that Llama's falls back on.
+    """
+    return date(2024, 7, 26).strftime(form)
+
+
 class ChatCodec:
     """Encodes openings and replies, decodes turns.
 
@@ -31,15 +39,20 @@ class ChatCodec:
     Only the template writes control tokens. Where the content of a message spells one
     (``<|im_end|>`` in a tool's result, say), it is encoded as ordinary characters, so that text
     from outside cannot close a turn or open another.
+
+    Args:
+        tokenizer: the model's.
+        thinking: whether a model that can think aloud before it answers shall; others ignore it.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, *, thinking: bool = False) -> None:
         if not getattr(tokenizer, "chat_template", None):
             raise ModelError(
                 f"{tokenizer.name_or_path}: its tokenizer has no chat template",
                 fix="use an instruct model, or save a chat_template.jinja with its tokenizer",
             )
         self.tokenizer = tokenizer
+        self._thinking = thinking
         self._encode_open = lru_cache(maxsize=4096)(self._encode_open_uncached)
         control = {t.content for t in tokenizer.added_tokens_decoder.values() if t.special}
         longest_first = sorted({_QUOTE, _TURN, *control}, key=len, reverse=True)
@@ -124,7 +137,12 @@ class ChatCodec:
     ) -> str:
         try:
             text: str = self.tokenizer.apply_chat_template(
-                messages, tools=list(tools) or None, add_generation_prompt=prompt, tokenize=False
+                messages,
+                tools=list(tools) or None,
+                add_generation_prompt=prompt,
+                tokenize=False,
+                enable_thinking=self._thinking,
+                strftime_now=_one_day,
             )
         except jinja2.TemplateError as error:
             roles = ", ".join(m["role"] for m in messages)

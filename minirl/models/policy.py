@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from minirl.errors import ModelError
 from minirl.models.chat import ChatCodec
-from minirl.models.load import context_length, stop_ids
-from minirl.models.merge import adapter_off, merged
-from minirl.models.sampler import SamplingParams, sample
+from minirl.models.load import LoadedModel, context_length, stop_ids
+from minirl.models.sampler import Sampler, SamplingParams, TorchSampler
 from minirl.types import Message, Request, Sample
 
 
 class ModelPolicy:
-    """Samples from a model in this process, with its adapter merged while it does, or with the
-    adapter off.
+    """Samples from a model in this process, with its adapter or without it.
 
     Args:
         model: a causal language model of transformers, or a peft model around one.
@@ -27,6 +22,10 @@ class ModelPolicy:
         params: how to draw tokens.
         batch: how many sequences are sampled at once.
         use_adapter: false plays the base model.
+        sampler: what continues the sequences; minirl's own without it.
+        max_seq_length: longest conversation in tokens, where that is less than the model's
+            positions.
+        thinking: whether a model that can think before it answers shall.
     """
 
     def __init__(
@@ -37,12 +36,38 @@ class ModelPolicy:
         *,
         batch: int = 64,
         use_adapter: bool = True,
+        sampler: Sampler | None = None,
+        max_seq_length: int | None = None,
+        thinking: bool = False,
     ) -> None:
         self.model = model
-        self.codec = ChatCodec(tokenizer)
+        self.codec = ChatCodec(tokenizer, thinking=thinking)
         self.params = params or SamplingParams()
         self.batch = batch
         self.use_adapter = use_adapter
+        self.sampler = sampler or TorchSampler()
+        self.max_seq_length = max_seq_length
+
+    @classmethod
+    def of(
+        cls,
+        loaded: LoadedModel,
+        params: SamplingParams,
+        *,
+        batch: int,
+        use_adapter: bool = True,
+    ) -> ModelPolicy:
+        """The policy of a loaded model, with the sampler that its backend brings."""
+        return cls(
+            loaded.model,
+            loaded.tokenizer,
+            params,
+            batch=batch,
+            use_adapter=use_adapter,
+            sampler=loaded.sampler,
+            max_seq_length=loaded.max_seq_length,
+            thinking=loaded.thinking,
+        )
 
     def encode_open(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
@@ -57,34 +82,34 @@ class ModelPolicy:
     def decode(self, ids: Sequence[int]) -> str:
         return self.codec.decode(ids)
 
+    @property
+    def context(self) -> float:
+        """Longest conversation in tokens."""
+        positions = context_length(self.model)
+        return positions if self.max_seq_length is None else min(positions, self.max_seq_length)
+
     def sample(self, requests: Sequence[Request], *, seed: int) -> list[list[Sample]]:
-        generator = torch.Generator(device=self.model.device).manual_seed(seed)
         eos_ids = self.codec.eos_ids | stop_ids(self.model)
+        pad_id = self.codec.tokenizer.pad_token_id
         results: list[list[Sample]] = [[] for _ in requests]
-        adapter = merged if self.use_adapter else adapter_off
-        with evaluating(self.model), adapter(self.model):
+        with self.sampler.session(self.model, use_adapter=self.use_adapter, seed=seed) as draw:
             for chunk in self._chunks(requests):
-                drawn = sample(
-                    self.model,
-                    [part for _, part in chunk],
-                    self.params,
-                    eos_ids=eos_ids,
-                    pad_id=self.codec.tokenizer.pad_token_id,
-                    generator=generator,
-                )
+                drawn = draw([r for _, r in chunk], self.params, eos_ids=eos_ids, pad_id=pad_id)
                 for (at, _), samples in zip(chunk, drawn, strict=True):
                     results[at].extend(samples)
         return results
 
     def _fitted(self, request: Request) -> Request:
         """The request with as many tokens as the model still has positions for."""
-        room = context_length(self.model) - len(request.prompt_ids)
+        room = self.context - len(request.prompt_ids)
         if room < 1:
+            short = self.context < context_length(self.model)
             raise ModelError(
                 f"{request.task.id}: the conversation fills the model's whole context",
-                expected=f"fewer than {context_length(self.model)} tokens",
+                expected=f"fewer than {self.context} tokens",
                 got=f"{len(request.prompt_ids)} tokens before turn {request.turn + 1}",
-                fix="a model with a longer context, shorter prompts, or fewer and shorter turns",
+                fix=("a larger model.max_seq_length" if short else "a model with a longer context")
+                + ", shorter prompts, or fewer and shorter turns",
             )
         return replace(request, max_tokens=int(min(request.max_tokens, room)))
 
@@ -93,7 +118,8 @@ class ModelPolicy:
         padding).
         """
         chunk: list[tuple[int, Request]] = []
-        room = self.batch
+        size = self.batch if self.sampler.in_batches else sum(r.n for r in requests)
+        room = size
         for at in sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids)):
             request, left = self._fitted(requests[at]), requests[at].n
             while left:
@@ -103,17 +129,6 @@ class ModelPolicy:
                 room -= take
                 if not room:
                     yield chunk
-                    chunk, room = [], self.batch
+                    chunk, room = [], size
         if chunk:
             yield chunk
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Within the block, the model is in evaluation mode."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

@@ -5,12 +5,13 @@ the batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
+from minirl.models.merge import adapter_off, merged
 from minirl.types import Request, Sample, StopReason
 
 
@@ -21,6 +22,69 @@ class SamplingParams:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+
+
+class Draw(Protocol):
+    """Continues each request ``request.n`` times."""
+
+    def __call__(
+        self,
+        requests: Sequence[Request],
+        params: SamplingParams,
+        *,
+        eos_ids: frozenset[int],
+        pad_id: int,
+    ) -> list[list[Sample]]:
+        """For each request its samples, in order."""
+
+
+class Sampler(Protocol):
+    """A way to sample from a model; each backend has its own.
+
+    Attributes:
+        in_batches: whether requests come a batch at a time, or all of them at once.
+    """
+
+    in_batches: bool
+
+    def session(self, model: Any, *, use_adapter: bool, seed: int) -> AbstractContextManager[Draw]:
+        """The model made ready to sample, with one stream of random numbers from ``seed``."""
+
+
+class TorchSampler:
+    """minirl's own: the adapter merged while it samples, each distinct prompt computed once."""
+
+    in_batches = True
+
+    @contextmanager
+    def session(self, model: Any, *, use_adapter: bool, seed: int) -> Iterator[Draw]:
+        generator = torch.Generator(device=model.device).manual_seed(seed)
+        adapter = merged if use_adapter else adapter_off
+
+        def draw_batch(
+            requests: Sequence[Request],
+            params: SamplingParams,
+            *,
+            eos_ids: frozenset[int],
+            pad_id: int,
+        ) -> list[list[Sample]]:
+            return sample(
+                model, requests, params, eos_ids=eos_ids, pad_id=pad_id, generator=generator
+            )
+
+        with evaluating(model), adapter(model):
+            yield draw_batch
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Within the block, the model is in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
 
 
 def left_pad(

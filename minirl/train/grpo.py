@@ -10,7 +10,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,12 +24,13 @@ from minirl.models.load import LoadedModel
 from minirl.models.policy import ModelPolicy
 from minirl.models.repeatable import repeatable
 from minirl.models.sampler import SamplingParams
+from minirl.models.unsloth import chatter_aside
 from minirl.rundir import RunDir, append_jsonl, disk_errors, keep_steps
 from minirl.train import logprob_head
 from minirl.train.bridge import RolloutBridge, reward_function
-from minirl.train.settings import grpo_settings
+from minirl.train.settings import grpo_config, grpo_settings
 from minirl.train.stream import TaskStream
-from minirl.train.trainer import Trainer
+from minirl.train.trainer import SharedPrefixTrainer, Trainer
 
 Listener = Callable[[dict[str, Any]], None]
 
@@ -73,13 +74,13 @@ def train(
         RunDirError: the run directory cannot be written.
     """
     from datasets import Dataset
-    from trl import GRPOConfig
 
-    logprob_head.install(loaded.device)
+    on_unsloth = loaded.choice.backend == "unsloth"
+    if not on_unsloth:
+        logprob_head.install(loaded.device)
     sampling = recipe.sampling
-    policy = ModelPolicy(
-        loaded.model,
-        loaded.tokenizer,
+    policy = ModelPolicy.of(
+        loaded,
         SamplingParams(sampling.temperature, sampling.top_p, sampling.top_k),
         batch=sampling.batch,
     )
@@ -92,11 +93,13 @@ def train(
         device=loaded.device,
         dtype=loaded.dtype,
         max_turns=env.max_turns,
+        vllm=loaded.choice.engine == "vllm",
     )
-    with _quiet():
-        config = GRPOConfig(**settings)
+    kind = SharedPrefixTrainer if recipe.train.shared_prefix and not on_unsloth else Trainer
+    with _quiet(), chatter_aside() if on_unsloth else nullcontext():
+        config = grpo_config(settings)
         stopper = _Stopper(on_stop)
-        trainer = Trainer(
+        trainer = kind(
             model=loaded.model,
             reward_funcs=reward_function(env.name, bridge),
             args=config,
@@ -107,7 +110,6 @@ def train(
             run=run,
             stream=stream,
             keep=recipe.train.keep_checkpoints,
-            shared_prefix=recipe.train.shared_prefix,
         )
         trainer.remove_callback(PrinterCallback)
         with stopper.listening(), repeatable(loaded.device):

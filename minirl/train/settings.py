@@ -43,7 +43,6 @@ UNUSED: dict[str, Any] = {
     "vllm_gpu_memory_utilization": 0.3,
     "vllm_max_model_length": None,
     "vllm_tensor_parallel_size": 1,
-    "vllm_importance_sampling_correction": False,
     "vllm_importance_sampling_mode": "token_truncate",
     "vllm_importance_sampling_clip_max": 3.0,
     "vllm_importance_sampling_clip_min": None,
@@ -89,6 +88,7 @@ def grpo_settings(
     device: torch.device,
     dtype: torch.dtype,
     max_turns: int = 1,
+    vllm: bool = False,
 ) -> dict[str, Any]:
     """Keyword arguments for ``trl.GRPOConfig``.
 
@@ -98,6 +98,9 @@ def grpo_settings(
         device: cpu or cuda.
         dtype: of the base weights. fp16 needs loss scaling, which only CUDA has.
         max_turns: turns of an episode; the longest completion is ``max_tokens`` times this.
+        vllm: the rollouts come from vLLM, whose log-probabilities differ from the trainer's; the
+            loss then weights each token by their truncated ratio (truncated importance sampling,
+            TRL's default).
     """
     t = recipe.train
     rows = t.prompts_per_step * t.group_size
@@ -144,6 +147,7 @@ def grpo_settings(
         "top_p": recipe.sampling.top_p,
         "top_k": recipe.sampling.top_k,
         "max_completion_length": recipe.sampling.max_tokens * max_turns,
+        "vllm_importance_sampling_correction": vllm,
         # numbers
         "use_cpu": device.type == "cpu",
         "bf16": dtype == torch.bfloat16,  # the adapter stays fp32, and is multiplied in bf16
@@ -167,3 +171,18 @@ def grpo_settings(
         "push_to_hub": False,
         "eval_strategy": "no",
     }
+
+
+def grpo_config(settings: dict[str, Any]) -> Any:
+    """``trl.GRPOConfig`` that holds what was asked for, under Unsloth too.
+
+    Unsloth's takes the same fields and overrides one that was given: `dr_grpo` forces
+    ``scale_rewards`` to "none". `tests/cuda` compares every field for every loss.
+    """
+    from trl import GRPOConfig
+
+    config = GRPOConfig(**settings)
+    config.scale_rewards = settings["scale_rewards"]
+    if config.n_gpu > 1:  # transformers would split each batch among all cards (DataParallel)
+        config._n_gpu = 1
+    return config

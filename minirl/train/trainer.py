@@ -1,5 +1,5 @@
-"""TRL's GRPOTrainer with two seams: the forward pass over shared prompts, and checkpoints that
-appear whole.
+"""TRL's GRPOTrainer with minirl's seams: checkpoints that appear whole, and, on the stock backend,
+the forward pass over shared prompts.
 """
 
 from __future__ import annotations
@@ -20,23 +20,18 @@ _SCALED_HEADS = ("logit_scale", "output_multiplier", "lm_head_multiplier", "logi
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
-    """What TRL trains, with minirl's seams.
+    """What TRL trains, or Unsloth's patched TRL, which this name stands for once it is imported.
 
     Args:
         run: whose checkpoints these are.
         stream: saved with each checkpoint, so that a resumed run draws the same tasks.
         keep: how many checkpoints stay.
-        shared_prefix: compute each distinct prompt once a micro-batch.
     """
 
+    shares_prefix = False
+
     def __init__(
-        self,
-        *args: Any,
-        run: RunDir,
-        stream: TaskStream,
-        keep: int,
-        shared_prefix: bool,
-        **kwargs: Any,
+        self, *args: Any, run: RunDir, stream: TaskStream, keep: int, **kwargs: Any
     ) -> None:
         self._run_dir = run
         self._stream = stream
@@ -47,12 +42,39 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             # TRL keeps a copy of the first adapter as the reference. Ours starts at zero, so the
             # base is it; and beside a copy, transformers would not load the trained one on resume.
             base.delete_adapter("ref")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write the checkpoint under a hidden name and rename it when it is whole; then drop the
+        oldest.
+        """
+        step = self.state.global_step
+        partial = Path(self.args.output_dir)
+        target = self._run_dir.checkpoint(step)
+        with disk_errors(target):
+            shutil.rmtree(partial, ignore_errors=True)
+            super()._save_checkpoint(model, trial)
+            written = partial / f"checkpoint-{step}"
+            write_json(written / "stream.json", self._stream.state())
+            shutil.rmtree(target, ignore_errors=True)
+            written.rename(target)
+            for old in self._run_dir.checkpoint_steps()[: -self._keep]:
+                self._run_dir.checkpoint(old).rename(partial / f"old-{old}")
+            shutil.rmtree(partial)
+
+
+class SharedPrefixTrainer(Trainer):
+    """Computes each distinct prompt once a micro-batch, where model and settings allow it.
+
+    Unsloth's trainer has a pass of its own at this place, so this is for the stock backend.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        base = self.accelerator.unwrap_model(self.model)
         self._causal_lm = base.get_base_model() if hasattr(base, "get_base_model") else base
         text_config = self._causal_lm.config.get_text_config()
-        self.shares_prefix = (
-            shared_prefix
-            and not self.args.gradient_checkpointing
-            and not any(getattr(text_config, name, None) is not None for name in _SCALED_HEADS)
+        self.shares_prefix = not self.args.gradient_checkpointing and not any(
+            getattr(text_config, name, None) is not None for name in _SCALED_HEADS
         )
 
     def _get_per_token_logps_and_entropies(
@@ -152,21 +174,3 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
             )
         full = torch.zeros_like(mask, dtype=torch.float32)
         return full.masked_scatter(mask, logp), full.masked_scatter(mask, entropy)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write the checkpoint under a hidden name and rename it when it is whole; then drop the
-        oldest.
-        """
-        step = self.state.global_step
-        partial = Path(self.args.output_dir)
-        target = self._run_dir.checkpoint(step)
-        with disk_errors(target):
-            shutil.rmtree(partial, ignore_errors=True)
-            super()._save_checkpoint(model, trial)
-            written = partial / f"checkpoint-{step}"
-            write_json(written / "stream.json", self._stream.state())
-            shutil.rmtree(target, ignore_errors=True)
-            written.rename(target)
-            for old in self._run_dir.checkpoint_steps()[: -self._keep]:
-                self._run_dir.checkpoint(old).rename(partial / f"old-{old}")
-            shutil.rmtree(partial)

@@ -136,12 +136,33 @@ def test_few_shot_tool_calls_are_shown():
 
 def test_thinking_models_go_on_after_tools_and_refuse_to_forget_thoughts():
     """Qwen3 drops earlier thoughts when a user speaks, and keeps them when a tool does."""
-    codec = ChatCodec(fresh(borrowed("qwen3")))
+    codec = ChatCodec(fresh(borrowed("qwen3")), thinking=True)
     reply = codec.tokenizer.decode(codec.encode_reply([Message("tool", "7")], TOOLS))
     assert reply.startswith("\n<|im_start|>user\n<tool_response>\n7\n</tool_response><|im_end|>\n")
     assert reply.endswith("<|im_start|>assistant\n")
     with pytest.raises(ModelError, match="rewrites earlier turns"):
         codec.encode_reply([Message("user", "go on")])
+
+
+def test_thinking_is_off_unless_it_is_asked_for():
+    """Qwen3's template then opens the turn with a thought that is empty already."""
+    off, on = (ChatCodec(fresh(borrowed("qwen3")), thinking=t) for t in (False, True))
+    opened = off.tokenizer.decode(off.encode_open(OPENING))
+    assert opened.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+    assert on.tokenizer.decode(on.encode_open(OPENING)).endswith("<|im_start|>assistant\n")
+    reply = off.tokenizer.decode(off.encode_reply([Message("tool", "7")], TOOLS))
+    assert reply.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_a_prompt_is_the_same_every_day():
+    codec = ChatCodec(
+        fresh(
+            "Today: {{ strftime_now('%d %b %Y') }}\n{% for m in messages %}"
+            "{{ m['role'] }}: {{ m['content'] }}<|im_end|>\n{% endfor %}"
+        )
+    )
+    opened = codec.tokenizer.decode(codec.encode_open(OPENING))
+    assert opened.startswith("Today: 26 Jul 2024\n")
 
 
 def test_a_template_that_rewrites_history_is_refused():

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from minirl.config import ModelConfig
 from minirl.errors import MissingExtraError, ModelError, UnknownNameError
-from minirl.models import load
+from minirl.models import stock
 from minirl.models.catalogue import resolve_model
 from minirl.models.load import context_length, load_model, stop_ids
 from minirl.models.merge import lora_layers
@@ -59,7 +59,7 @@ def test_an_adapter_is_attached_with_the_configured_shape():
         3 * (x.get_base_layer().in_features + x.get_base_layer().out_features) for x in layers
     )
     assert loaded.count(trainable=False) == 954_048 + loaded.count(trainable=True)
-    assert (loaded.dtype, loaded.device.type) == (torch.float32, load.best_device().type)
+    assert (loaded.dtype, loaded.device.type) == (torch.float32, loaded.choice.device)
 
 
 def test_targets_may_be_named():
@@ -235,6 +235,6 @@ def test_sampling_does_not_change_the_gradients_of_4_bit_weights():
 
 
 def test_4_bit_without_bitsandbytes_names_the_extra(monkeypatch):
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(stock.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="4bit"):
-        load._nf4(torch.float32)
+        stock._nf4(torch.float32)

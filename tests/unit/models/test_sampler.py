@@ -33,8 +33,8 @@ from minirl.errors import ModelError
 from minirl.models.catalogue import resolve_model
 from minirl.models.load import load_model
 from minirl.models.merge import adapter_off, can_merge, lora_layers, merged
-from minirl.models.policy import ModelPolicy, evaluating
-from minirl.models.sampler import SamplingParams, _cut_tail, draw, left_pad, sample
+from minirl.models.policy import ModelPolicy
+from minirl.models.sampler import SamplingParams, _cut_tail, draw, evaluating, left_pad, sample
 from minirl.rollout import play
 from minirl.types import Message, Request, Score, StopReason, Task
 

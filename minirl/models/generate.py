@@ -1,0 +1,107 @@
+"""Sampling through a model's own ``generate``, for models whose fast decoding lives in there
+(Unsloth's).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minirl.models.merge import adapter_off
+from minirl.models.sampler import Draw, SamplingParams, draw, evaluating, left_pad
+from minirl.types import Request, Sample, StopReason
+
+
+class _Chooser:
+    """A logits processor that draws each token itself and leaves ``generate`` no choice.
+
+    So the tokens come from minirl's stream of random numbers, and their log-probabilities are
+    taken where the logits are at hand, without keeping (rows x tokens x vocabulary) of them.
+    """
+
+    def __init__(self, params: SamplingParams, generator: torch.Generator) -> None:
+        self._params = params
+        self._generator = generator
+        self.logps: list[Tensor] = []  # (rows,) a token
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        ids, logp = draw(scores, self._params, self._generator)
+        self.logps.append(logp)
+        return torch.full_like(scores, -torch.inf).scatter_(1, ids[:, None], 0.0)
+
+
+class GenerateSampler:
+    """Samples with ``model.generate``; the adapter is applied as the model applies it."""
+
+    in_batches = True
+
+    @contextmanager
+    def session(self, model: Any, *, use_adapter: bool, seed: int) -> Iterator[Draw]:
+        generator = torch.Generator(device=model.device).manual_seed(seed)
+
+        def draw_batch(
+            requests: Sequence[Request],
+            params: SamplingParams,
+            *,
+            eos_ids: frozenset[int],
+            pad_id: int,
+        ) -> list[list[Sample]]:
+            # One limit a call: a row with room for fewer tokens would end the context of the rest.
+            by_limit: dict[int, list[int]] = defaultdict(list)
+            for at, request in enumerate(requests):
+                by_limit[request.max_tokens].append(at)
+            results: list[list[Sample]] = [[] for _ in requests]
+            for limit, places in by_limit.items():
+                rows = [requests[at].prompt_ids for at in places for _ in range(requests[at].n)]
+                samples = iter(
+                    _generate(model, rows, limit, _Chooser(params, generator), eos_ids, pad_id)
+                )
+                for at in places:
+                    results[at] = [next(samples) for _ in range(requests[at].n)]
+            return results
+
+        with evaluating(model), nullcontext() if use_adapter else adapter_off(model):
+            yield draw_batch
+
+
+def _generate(
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    limit: int,
+    chooser: _Chooser,
+    eos_ids: frozenset[int],
+    pad_id: int,
+) -> list[Sample]:
+    """One sample a row."""
+    ids, mask = left_pad(rows, pad_id, model.device)  # (B, S)
+    with torch.inference_mode():
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=limit,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            repetition_penalty=1.0,
+            eos_token_id=sorted(eos_ids),
+            pad_token_id=pad_id,
+            logits_processor=[chooser],
+            use_cache=True,
+        )
+    written = out[:, ids.size(1) :].tolist()
+    logps = torch.stack(chooser.logps, dim=1).tolist()  # (B, T)
+    return [_cut(i, lp, eos_ids) for i, lp in zip(written, logps, strict=True)]
+
+
+def _cut(ids: list[int], logps: list[float], eos_ids: frozenset[int]) -> Sample:
+    """The row up to its end of turn; after it ``generate`` pads."""
+    end = next((at + 1 for at, token in enumerate(ids) if token in eos_ids), None)
+    stop = StopReason.LENGTH if end is None else StopReason.EOS
+    return Sample(tuple(ids[:end]), tuple(logps[:end]), stop)
