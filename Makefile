@@ -1,5 +1,6 @@
 # make quickstart   install, then the whole loop on the small default model (no GPU needed)
 # make test         what CI runs: format, lint, types, tests;  make test TESTS=tests/unit/test_stats.py
+# make gpu          on a machine with an NVIDIA card: tests what nothing else can, prints a report to paste
 # make lint, make format, make clean
 #
 # PYTHON=python3.12 chooses the interpreter for .venv; PIP_FLAGS= adds options to every pip install.
@@ -13,13 +14,16 @@ BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 PINS    := pyproject.toml constraints.txt
 
-.PHONY: quickstart test lint format clean venv
+.PHONY: quickstart test gpu lint format clean venv
 
 quickstart: $(VENV)/.installed
 	$(BIN)/minirl run quickstart
 
 test: lint
 	$(BIN)/python -m pytest $(TESTS)
+
+gpu: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest tests/gpu -m gpu -rA --capture=no
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
@@ -42,7 +46,10 @@ $(VENV)/.installed: $(PINS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: $(PINS) | $(BIN)/python
-	$(INSTALL) -e '.[dev,4bit]'
+	$(INSTALL) -e '.[dev,4bit,cuda]'
+	@# The published torchvision and xformers do not load beside a CPU build of torch, and unsloth refuses a broken one.
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)'; then \
+	  $(BIN)/python -m pip uninstall --disable-pip-version-check -q -y torchvision xformers; fi
 	@touch $@ $(VENV)/.installed
 
 $(BIN)/python:
