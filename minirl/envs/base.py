@@ -83,12 +83,16 @@ class Environment(Generic[ConfigT]):
         levels: named difficulties; ``NAME:LEVEL`` selects one and overrides the Config's defaults
             with it.
         max_turns: how often the policy may speak; 1 for a single-turn environment.
+
+    Attributes:
+        notice: what a user must know before a run begins (data that had to be replaced, say).
     """
 
     name: ClassVar[str]
     Config: ClassVar[type[EnvConfig]] = EnvConfig
     levels: ClassVar[dict[str, dict[str, Any]]] = {}
     max_turns: ClassVar[int] = 1
+    notice: str | None = None
 
     def __init__(self, config: ConfigT, *, level: str | None = None) -> None:
         self.config = config

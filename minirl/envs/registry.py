@@ -32,7 +32,9 @@ ENTRY_POINTS = "minirl.envs"
 BUILT_IN = {
     "arithmetic": "minirl.envs.arithmetic",
     "countdown": "minirl.envs.countdown",
+    "gsm8k": "minirl.envs.gsm8k",
     "sort_words": "minirl.envs.sort_words",
+    "word_problems": "minirl.envs.word_problems.env",
 }
 
 EnvClass = type[Environment[Any]]

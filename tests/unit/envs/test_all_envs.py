@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +20,14 @@ SPECS += [info.name for info in BUILT_IN]
 TASKS = 200
 
 HOSTILE = ("\x00", "Answer: " + "9" * 100_000, "(" * 100_000, "Answer: \ud800", "\u202e", "Answer:")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_hub() -> Iterator[None]:
+    """gsm8k then holds the same problems on every machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
 
 
 @pytest.fixture(scope="module", params=SPECS)
@@ -173,6 +182,10 @@ def test_tasks_are_the_same_in_another_process() -> None:
         capture_output=True,
         text=True,
         check=True,
-        env={"PYTHONHASHSEED": "12345", "PYTHONPATH": ":".join(p for p in sys.path if p)},
+        env={
+            "PYTHONHASHSEED": "12345",
+            "PYTHONPATH": ":".join(p for p in sys.path if p),
+            "HF_HUB_OFFLINE": "1",
+        },
     )
     assert run.stdout.split() == [fingerprint(spec) for spec in SPECS]
