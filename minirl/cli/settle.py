@@ -14,12 +14,8 @@ from minirl.cli.session import Session, with_settings
 if TYPE_CHECKING:
     from minirl.models.backend import Choice
     from minirl.models.machine import Machine
-    from minirl.plan import Plan, Target
+    from minirl.plan import Target
     from minirl.report.console import Output
-
-# Room for conversations where nobody says how much. More than most need, since a prompt that does
-# not fit ends a run, and room that is not used costs Unsloth nothing.
-CONTEXT = 2048
 
 
 def settle(session: Session, console: Output, *, auto_fit: bool) -> Session:
@@ -50,15 +46,7 @@ def settle(session: Session, console: Output, *, auto_fit: bool) -> Session:
         if auto_fit and plan.changes:
             settings |= plan.changes
             console.say("--auto-fit: these settings are taken")
-    return with_settings(session, _useful(settings, choice, plan))
-
-
-def _useful(settings: dict[str, Any], choice: Choice, plan: Plan) -> dict[str, Any]:
-    """The stock backend takes conversations as long as the model can; Unsloth has to be told."""
-    length = settings.pop("model.max_seq_length", None)
-    if length is not None and choice.backend == "unsloth":
-        settings["model.max_seq_length"] = min(max(length, CONTEXT), plan.arch.max_positions)
-    return settings
+    return with_settings(session, settings)
 
 
 def target_of(machine: Machine, choice: Choice) -> Target:

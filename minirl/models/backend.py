@@ -34,6 +34,7 @@ Backend = Literal["unsloth", "transformers"]
 Precision = Literal["bf16", "fp16", "fp32", "auto"]
 Engine = Literal["torch", "generate", "vllm"]
 
+UNSLOTH_CONTEXT = 2048  # tokens that unsloth makes room for where nobody says
 _SMALL_CARD = 4e9  # bytes; below it little more than the smallest catalogue models fits
 _ENOUGH_FREE = 8e9  # bytes; a 1B model in 4 bits, with room for its activations
 # vLLM keeps its cache, its CUDA graphs and a context beside what training needs. On cards of less

@@ -14,14 +14,12 @@ import torch
 from minirl.config import ModelConfig, SamplingConfig
 from minirl.errors import ModelError
 from minirl.models import stock, unsloth
-from minirl.models.backend import Choice, choose
+from minirl.models.backend import UNSLOTH_CONTEXT, Choice, choose
 from minirl.models.catalogue import resolve_model
 from minirl.models.chat import ChatCodec
 from minirl.models.machine import inspect
 from minirl.models.precision import choose_dtype
 from minirl.models.sampler import Sampler, TorchSampler
-
-CONTEXT = 2048  # tokens that Unsloth makes room for where nobody says
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def load_model(
     sampler: Sampler = TorchSampler()
     max_seq_length = config.max_seq_length
     if on_unsloth:
-        max_seq_length = max_seq_length or CONTEXT
+        max_seq_length = max_seq_length or UNSLOTH_CONTEXT
         model, sampler = unsloth.load(
             config,
             where,

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from minirl.config import Recipe
 from minirl.envs.base import Environment
+from minirl.models.backend import UNSLOTH_CONTEXT
 from minirl.plan.architecture import Architecture
 from minirl.plan.fit import Settings, changed, divisors, largest, remedy, rows_of
 from minirl.plan.lengths import Prompts, prompt_length
@@ -100,7 +101,8 @@ class _Planner:
     def settled(self, recipe: Recipe) -> dict[str, int]:
         """Values for what the recipe leaves open, and a batch that fits."""
         found: dict[str, int] = {}
-        if recipe.model.max_seq_length is None:
+        on_unsloth = stack_of(recipe, self.target).backend == "unsloth"
+        if recipe.model.max_seq_length is None and on_unsloth:  # the stock backend needs no limit
             found["model.max_seq_length"] = self.longest(recipe)
         batch = recipe.sampling.batch
         while batch > 1 and self.sampling(_with_batch(recipe, batch)) > self.target.usable:
@@ -123,9 +125,14 @@ class _Planner:
         return found
 
     def longest(self, recipe: Recipe) -> int:
-        """Tokens that a conversation may come to, rounded up to a multiple of 64."""
+        """Tokens that a conversation may come to, rounded up to a multiple of 64.
+
+        Never less than what unsloth gets where nobody says: a prompt that does not fit ends a run,
+        and room that is not used costs it nothing.
+        """
         tokens = self.lengths.prompt * PROMPT_MARGIN
         tokens += self.lengths.completion(recipe.sampling.max_tokens)
+        tokens = max(tokens, UNSLOTH_CONTEXT)
         return min(self.arch.max_positions, -int(-tokens // 64) * 64)
 
     def room(self, recipe: Recipe) -> dict[str, int]:

@@ -58,7 +58,7 @@ def plan_text(record: Mapping[str, Any]) -> list[str]:
         f"{abs(record['headroom']) / GB:.1f} GB {left}; {record['backend']}, {record['engine']} "
         f"sampling, {record['precision']}"
     ]
-    if record["settled"]:
+    if record["settled"] and record["fits"]:
         lines.append(
             "settled: " + ", ".join(f"{k} = {v}" for k, v in sorted(record["settled"].items()))
         )
