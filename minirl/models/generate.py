@@ -13,24 +13,32 @@ import torch
 from torch import Tensor
 
 from minirl.models.merge import adapter_off
-from minirl.models.sampler import Draw, SamplingParams, draw, evaluating, left_pad
+from minirl.models.sampler import (
+    Dice,
+    Draw,
+    SamplingParams,
+    draw,
+    evaluating,
+    left_pad,
+    row_numbers,
+)
 from minirl.types import Request, Sample, StopReason
 
 
 class _Chooser:
     """A logits processor that draws each token itself and leaves ``generate`` no choice.
 
-    So the tokens come from minirl's stream of random numbers, and their log-probabilities are
+    So the tokens come from minirl's random numbers, and their log-probabilities are
     taken where the logits are at hand, without keeping (rows x tokens x vocabulary) of them.
     """
 
-    def __init__(self, params: SamplingParams, generator: torch.Generator) -> None:
+    def __init__(self, params: SamplingParams, dice: Dice) -> None:
         self._params = params
-        self._generator = generator
+        self._dice = dice
         self.logps: list[Tensor] = []  # (rows,) a token
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        ids, logp = draw(scores, self._params, self._generator)
+        ids, logp = draw(scores, self._params, self._dice.at(len(self.logps)))
         self.logps.append(logp)
         return torch.full_like(scores, -torch.inf).scatter_(1, ids[:, None], 0.0)
 
@@ -42,10 +50,9 @@ class GenerateSampler:
 
     @contextmanager
     def session(self, model: Any, *, use_adapter: bool, seed: int) -> Iterator[Draw]:
-        generator = torch.Generator(device=model.device).manual_seed(seed)
-
         def draw_batch(
             requests: Sequence[Request],
+            rows: Sequence[int],
             params: SamplingParams,
             *,
             eos_ids: frozenset[int],
@@ -57,9 +64,11 @@ class GenerateSampler:
                 by_limit[request.max_tokens].append(at)
             results: list[list[Sample]] = [[] for _ in requests]
             for limit, places in by_limit.items():
-                rows = [requests[at].prompt_ids for at in places for _ in range(requests[at].n)]
+                part = [requests[at] for at in places]
+                dice = Dice(seed, row_numbers(part, [rows[at] for at in places]), limit)
+                prompts = [r.prompt_ids for r in part for _ in range(r.n)]
                 samples = iter(
-                    _generate(model, rows, limit, _Chooser(params, generator), eos_ids, pad_id)
+                    _generate(model, prompts, limit, _Chooser(params, dice), eos_ids, pad_id)
                 )
                 for at in places:
                     results[at] = [next(samples) for _ in range(requests[at].n)]
@@ -71,14 +80,14 @@ class GenerateSampler:
 
 def _generate(
     model: Any,
-    rows: Sequence[Sequence[int]],
+    prompts: Sequence[Sequence[int]],
     limit: int,
     chooser: _Chooser,
     eos_ids: frozenset[int],
     pad_id: int,
 ) -> list[Sample]:
-    """One sample a row."""
-    ids, mask = left_pad(rows, pad_id, model.device)  # (B, S)
+    """One sample a prompt."""
+    ids, mask = left_pad(prompts, pad_id, model.device)  # (B, S)
     with torch.inference_mode():
         out = model.generate(
             input_ids=ids,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from minirl.errors import ModelError
@@ -94,8 +95,9 @@ class ModelPolicy:
         results: list[list[Sample]] = [[] for _ in requests]
         with self.sampler.session(self.model, use_adapter=self.use_adapter, seed=seed) as draw:
             for chunk in self._chunks(requests):
-                drawn = draw([r for _, r in chunk], self.params, eos_ids=eos_ids, pad_id=pad_id)
-                for (at, _), samples in zip(chunk, drawn, strict=True):
+                places, rows, parts = zip(*chunk, strict=True)
+                drawn = draw(parts, rows, self.params, eos_ids=eos_ids, pad_id=pad_id)
+                for at, samples in zip(places, drawn, strict=True):
                     results[at].extend(samples)
         return results
 
@@ -113,18 +115,20 @@ class ModelPolicy:
             )
         return replace(request, max_tokens=int(min(request.max_tokens, room)))
 
-    def _chunks(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Request]]]:
+    def _chunks(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, int, Request]]]:
         """Batches of at most ``batch`` sequences, prompts of like length together (less
-        padding).
+        padding): (place of a request, number of its first sample here, what to sample of it).
         """
-        chunk: list[tuple[int, Request]] = []
+        first = [0, *accumulate(r.n for r in requests)]
+        chunk: list[tuple[int, int, Request]] = []
         size = self.batch if self.sampler.in_batches else sum(r.n for r in requests)
         room = size
         for at in sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids)):
             request, left = self._fitted(requests[at]), requests[at].n
             while left:
                 take = min(left, room)
-                chunk.append((at, replace(request, n=take)))
+                row = first[at] + requests[at].n - left
+                chunk.append((at, row, replace(request, n=take)))
                 left -= take
                 room -= take
                 if not room:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from minirl.models.merge import adapter_off, merged
@@ -24,18 +25,42 @@ class SamplingParams:
     top_k: int = 0
 
 
+class Dice:
+    """The random numbers of one call for samples.
+
+    What a row draws depends on (seed, row) alone, and not on how many rows are sampled at once or
+    on which of them have ended: the batch may follow the memory, and the backend the machine.
+    """
+
+    def __init__(self, seed: int, rows: Sequence[int], most: int) -> None:
+        """Throw ``most`` numbers in [0, 1) for each of ``rows``."""
+        self._thrown = np.stack(
+            [np.random.Generator(np.random.Philox(key=[seed, row])).random(most) for row in rows]
+        )  # (rows, most)
+
+    def at(self, token: int, rows: Sequence[int] | slice = slice(None)) -> torch.Tensor:
+        """The numbers for token ``token`` of some rows (places in the list given), fp64."""
+        return torch.from_numpy(self._thrown[rows, token])
+
+
 class Draw(Protocol):
     """Continues each request ``request.n`` times."""
 
     def __call__(
         self,
         requests: Sequence[Request],
+        rows: Sequence[int],
         params: SamplingParams,
         *,
         eos_ids: frozenset[int],
         pad_id: int,
     ) -> list[list[Sample]]:
-        """For each request its samples, in order."""
+        """For each request its samples, in order; ``rows`` numbers each request's first sample."""
+
+
+def row_numbers(requests: Sequence[Request], rows: Sequence[int]) -> list[int]:
+    """The number of every sample, where ``rows`` holds that of each request's first."""
+    return [first + i for r, first in zip(requests, rows, strict=True) for i in range(r.n)]
 
 
 class Sampler(Protocol):
@@ -48,7 +73,7 @@ class Sampler(Protocol):
     in_batches: bool
 
     def session(self, model: Any, *, use_adapter: bool, seed: int) -> AbstractContextManager[Draw]:
-        """The model made ready to sample, with one stream of random numbers from ``seed``."""
+        """The model made ready to sample; ``seed`` and a sample's number decide what it draws."""
 
 
 class TorchSampler:
@@ -58,18 +83,18 @@ class TorchSampler:
 
     @contextmanager
     def session(self, model: Any, *, use_adapter: bool, seed: int) -> Iterator[Draw]:
-        generator = torch.Generator(device=model.device).manual_seed(seed)
         adapter = merged if use_adapter else adapter_off
 
         def draw_batch(
             requests: Sequence[Request],
+            rows: Sequence[int],
             params: SamplingParams,
             *,
             eos_ids: frozenset[int],
             pad_id: int,
         ) -> list[list[Sample]]:
             return sample(
-                model, requests, params, eos_ids=eos_ids, pad_id=pad_id, generator=generator
+                model, requests, params, rows=rows, seed=seed, eos_ids=eos_ids, pad_id=pad_id
             )
 
         with evaluating(model), adapter(model):
@@ -101,12 +126,14 @@ def left_pad(
 
 
 def draw(
-    logits: torch.Tensor, params: SamplingParams, generator: torch.Generator | None
+    logits: torch.Tensor, params: SamplingParams, thrown: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One token a row, and its log-probability.
 
     Args:
         logits: (rows, vocabulary).
+        thrown: (rows,) numbers in [0, 1), fp64: each picks the token at that share of the
+            cumulated probabilities. Three times as fast as ``torch.multinomial`` on a CPU.
 
     Returns:
         ids (rows,) and log-probabilities (rows,) under softmax(logits / temperature), before top-k
@@ -123,7 +150,10 @@ def draw(
         probs = logp.exp()
         if params.top_k or params.top_p < 1:
             probs = _cut_tail(probs, params)
-        ids = torch.multinomial(probs, 1, generator=generator).squeeze(1)
+        cumulated = probs.cumsum(dim=-1, dtype=torch.float64)
+        share = thrown.to(probs.device)[:, None] * cumulated[:, -1:]
+        # The first that exceeds the share; a token of probability 0 never does.
+        ids = torch.searchsorted(cumulated, share, right=True).squeeze(1)
     return ids, logp.gather(1, ids[:, None]).squeeze(1)
 
 
@@ -161,15 +191,23 @@ def sample(
     *,
     eos_ids: frozenset[int],
     pad_id: int,
-    generator: torch.Generator | None = None,
+    seed: int = 0,
+    rows: Sequence[int] | None = None,
 ) -> list[list[Sample]]:
     """Draw ``request.n`` continuations for each request, as one batch.
+
+    Args:
+        seed, rows: of the random numbers; ``rows`` numbers the first sample of each request, and
+            counts them one after another where it is left out.
 
     Returns:
         For each request its samples, in order.
     """
+    if rows is None:
+        rows = [sum(r.n for r in requests[:at]) for at in range(len(requests))]
+    dice = Dice(seed, row_numbers(requests, rows), max(r.max_tokens for r in requests))
     with torch.inference_mode(), _contiguous_head(model):
-        return _sample(model, requests, params, eos_ids, pad_id, generator)
+        return _sample(model, requests, params, eos_ids, pad_id, dice)
 
 
 def _sample(
@@ -178,7 +216,7 @@ def _sample(
     params: SamplingParams,
     eos_ids: frozenset[int],
     pad_id: int,
-    generator: torch.Generator | None,
+    dice: Dice,
 ) -> list[list[Sample]]:
     from transformers import DynamicCache
 
@@ -211,7 +249,8 @@ def _sample(
     logps: list[list[float]] = [[] for _ in rows]
     stops = [StopReason.LENGTH] * len(rows)
     while True:
-        tokens, logp = draw(logits, params, generator)
+        thrown = dice.at(len(drawn[rows[0]]), rows)
+        tokens, logp = draw(logits, params, thrown)
         alive = []
         for at, (row, token, lp) in enumerate(
             zip(rows, tokens.tolist(), logp.tolist(), strict=True)

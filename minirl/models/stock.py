@@ -11,6 +11,7 @@ import torch
 from minirl.config import ModelConfig
 from minirl.errors import MissingExtraError, ModelError
 from minirl.models.convert import quiet_transformers
+from minirl.models.supported import install_command
 
 
 def load_tokenizer(config: ModelConfig, where: str) -> Any:
@@ -98,7 +99,8 @@ def _nf4(dtype: torch.dtype) -> Any:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtraError(
             "model.load_in_4bit needs bitsandbytes, which is not installed",
-            fix="pip install bitsandbytes, or --set model.load_in_4bit=false",
+            fix=f"{install_command('bitsandbytes', extra='4bit')}, "
+            "or --set model.load_in_4bit=false",
         )
     from transformers import BitsAndBytesConfig
 

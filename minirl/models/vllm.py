@@ -39,6 +39,7 @@ class VllmSampler:
 
         def draw_all(
             requests: Sequence[Request],
+            rows: Sequence[int],
             params: SamplingParams,
             *,
             eos_ids: frozenset[int],
@@ -47,7 +48,8 @@ class VllmSampler:
             outputs = engine.generate(
                 [{"prompt_token_ids": list(r.prompt_ids)} for r in requests],
                 sampling_params=[
-                    _params(r, params, eos_ids, _seed_of(seed, at)) for at, r in enumerate(requests)
+                    _params(request, params, eos_ids, _seed_of(seed, row))
+                    for request, row in zip(requests, rows, strict=True)
                 ],
                 lora_request=adapter,
                 use_tqdm=False,
@@ -61,11 +63,11 @@ class VllmSampler:
                 engine.sleep(1)  # generate() wakes it; the weights are shared and stay
 
 
-def _seed_of(seed: int, at: int) -> int:
+def _seed_of(seed: int, row: int) -> int:
     """A seed for one request. vLLM counts upwards from it for the request's n samples, so those of
     neighbours must lie far apart.
     """
-    return int.from_bytes(hashlib.sha256(f"{seed}:{at}".encode()).digest()[:6], "big")
+    return int.from_bytes(hashlib.sha256(f"{seed}:{row}".encode()).digest()[:6], "big")
 
 
 def _params(request: Request, params: SamplingParams, eos_ids: frozenset[int], seed: int) -> Any:

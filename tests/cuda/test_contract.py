@@ -7,6 +7,7 @@ several versions.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -119,6 +120,25 @@ def test_a_whole_run(unsloth: Results, stock: Results) -> None:
     first, theirs = metrics[0], whole(stock, "whole run")["metrics"]["unbroken"][0]
     for name in ("reward", "solved", "completions/mean_length", "loss", "grad_norm"):
         assert first[name] == pytest.approx(theirs[name], rel=1e-4, abs=1e-6), name
+
+
+def test_one_recipe_file_drives_both(unsloth: Results, stock: Results) -> None:
+    """`minirl run tiny`: the same tokens, scores and loss, by other code."""
+    theirs, ours = whole(unsloth, "recipe file"), whole(stock, "recipe file")
+    assert theirs["code"] == ours["code"] == 0
+    made = [r["environment"] for r in (theirs, ours)]
+    assert [(e["backend"], e["engine"]) for e in made] == [
+        ("unsloth", "generate"),
+        ("transformers", "torch"),
+    ]
+    assert [r["completion_ids"] for r in theirs["rollouts"]] == [
+        r["completion_ids"] for r in ours["rollouts"]
+    ]
+    assert [r["value"] for r in theirs["rollouts"]] == [r["value"] for r in ours["rollouts"]]
+    for name in ("reward", "loss", "grad_norm", "solved"):
+        value = ours["metrics"][0][name]
+        assert theirs["metrics"][0][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+    assert len(json.loads(theirs["stdout"])["eval"]) > 0  # nothing else on stdout
 
 
 def test_a_broken_run_goes_on_as_if_it_had_not_been(unsloth: Results) -> None:

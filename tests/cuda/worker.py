@@ -44,6 +44,7 @@ import grpo_batch  # noqa: E402
 from small_models import GROUP, PROMPTS, steps  # noqa: E402
 
 import minirl.models.load as loading  # noqa: E402
+import minirl.models.machine as machine  # noqa: E402
 from minirl.config import Recipe  # noqa: E402
 from minirl.envs import EnvConfig, Environment, make_env  # noqa: E402
 from minirl.models.load import LoadedModel, Use, load_model  # noqa: E402
@@ -51,7 +52,7 @@ from minirl.models.machine import Card, Machine, inspect  # noqa: E402
 from minirl.models.policy import ModelPolicy  # noqa: E402
 from minirl.models.sampler import SamplingParams  # noqa: E402
 from minirl.models.supported import supported_versions  # noqa: E402
-from minirl.rundir import RunDir, read_jsonl  # noqa: E402
+from minirl.rundir import RunDir, read_json, read_jsonl  # noqa: E402
 from minirl.types import Message, Request, Score, Split, Task  # noqa: E402
 
 
@@ -249,6 +250,36 @@ def whole_recipe(steps: int) -> Recipe:
     )
 
 
+def recipe_file() -> dict[str, Any]:
+    """The shipped recipe `tiny` through the command line, on whichever backend this process has."""
+    from minirl.cli.main import main
+
+    changes = {
+        "model.backend": BACKEND,
+        "train.steps": 1,
+        "train.prompts_per_step": 2,
+        "train.group_size": 3,
+        "stream.resample_rounds": 0,
+        "eval.tasks": 2,
+    }
+    words = ["run", "tiny", "--json", "--runs", str(HOME / f"{BACKEND}-runs"), "--force"]
+    words += [w for key, value in changes.items() for w in ("--set", f"{key}={value}")]
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            main(words)
+        except SystemExit as end:
+            code = end.code
+    run = RunDir(HOME / f"{BACKEND}-runs" / "tiny")
+    return {
+        "code": code,
+        "stdout": out.getvalue(),
+        "metrics": read_jsonl(run.metrics),
+        "rollouts": read_jsonl(run.rollouts),
+        "environment": read_json(run.environment),
+    }
+
+
 def configs() -> dict[str, dict[str, str]]:
     """Every field of the trainer's config, for every loss and what interacts with it."""
     from minirl.train.settings import grpo_config, grpo_settings
@@ -284,6 +315,7 @@ def configs() -> dict[str, dict[str, str]]:
 
 def parts() -> dict[Any, Callable[[], Any]]:
     todo: dict[Any, Callable[[], Any]] = {"configs": configs, "whole run": whole_run}
+    todo["recipe file"] = recipe_file
     for key in steps(precision=PRECISION):
         todo["step", *key] = lambda key=key: step(*key)
     for model in ("llama", "qwen3"):
@@ -301,7 +333,7 @@ def main() -> None:
     os.chdir(tempfile.mkdtemp())  # what a library drops where it is run lands here
     if BACKEND == "unsloth" and not ON_CARD:
         pretended = machine_with_a_card()
-        loading.inspect = lambda: pretended
+        loading.inspect = machine.inspect = lambda: pretended
     results: dict[Any, Any] = {}
     chosen = sys.argv[3:]
     for key, part in parts().items():

@@ -207,7 +207,7 @@ def test_four_bits_without_bitsandbytes(minirl, tiny_cache, monkeypatch):
     hide(monkeypatch, "bitsandbytes")
     ended = minirl("run", "tiny", "--set", "model.load_in_4bit=true")
     assert ended.code == 1
-    assert "pip install 'minirl[4bit]'" in ended.err
+    assert 'pip install -c constraints.txt -e ".[4bit]"' in ended.err
     assert not Path("runs/tiny").exists()
 
 
@@ -360,7 +360,7 @@ def test_the_precision_of_the_first_call_holds_for_resume_alone(
     recipe = read_recipe("tiny", overrides=["model.precision=auto"], env=None, seed=None)
     config = recipe.model_dump(mode="json")
     run = RunDir.create(Path("r/tiny"), recipe_toml="", config=config, force=False)
-    write_json(run.environment, {"dtype": "bfloat16"})
+    write_json(run.environment, {"settled": {"model.precision": "bf16"}})
     assert minirl(*words, "r", how).code == 1
     assert asked == [precision]
 

@@ -99,7 +99,7 @@ def test_a_row_with_less_room_does_not_shorten_the_others(tiny):
     policy, _ = policies(tiny)
     long = (5,) * (policy.context - 10)
     short = policy.encode_open([Message("user", "What is 1 + 0?")])
-    requests = [Request(p, 2, 14, TASK) for p in (long, short)]
-    (a, b), (c, d) = policy.sample(requests, seed=0)
-    assert max(len(a.ids), len(b.ids)) <= 10
-    assert max(len(c.ids), len(d.ids)) > 10
+    requests = [Request(p, 12, 14, TASK) for p in (long, short)]
+    lengths = [[len(s.ids) for s in group] for group in policy.sample(requests, seed=0)]
+    assert max(lengths[0]) == 10
+    assert max(lengths[1]) == 14

@@ -31,6 +31,7 @@ from minirl.config import ModelConfig
 from minirl.envs.base import Environment, Step
 from minirl.errors import ModelError
 from minirl.models.catalogue import resolve_model
+from minirl.models.generate import GenerateSampler
 from minirl.models.load import load_model
 from minirl.models.merge import adapter_off, can_merge, lora_layers, merged
 from minirl.models.policy import ModelPolicy
@@ -135,7 +136,7 @@ def draw_samples(model: Any, requests: Any, params: Any = None, seed: int = 0) -
         params or SamplingParams(),
         eos_ids=STOPS,
         pad_id=0,
-        generator=torch.Generator().manual_seed(seed),
+        seed=seed,
     )
 
 
@@ -370,7 +371,7 @@ def test_the_tail_is_cut_where_transformers_cuts_it(top_k, top_p):
 
 def test_draw_takes_half_precision_logits():
     logits = torch.tensor([[0.0, 30.0, 0.0]], dtype=torch.bfloat16)
-    ids, logp = draw(logits, SamplingParams(), None)
+    ids, logp = draw(logits, SamplingParams(), torch.tensor([0.5], dtype=torch.float64))
     assert (ids.item(), logp.dtype) == (1, torch.float32)
 
 
@@ -443,6 +444,30 @@ def test_any_batch_size_gives_every_sample(batch):
     with merged(model):
         expected = draw_samples(model, requests, SamplingParams(0.0))
     assert [[s.ids for s in g] for g in drawn] == [[s.ids for s in g] for g in expected]
+
+
+@pytest.mark.parametrize("sampler", [None, GenerateSampler()])
+def test_samples_do_not_depend_on_what_is_sampled_beside_them(sampler):
+    """Neither the batch nor the end of other rows changes a row: its numbers are its own."""
+    requests = [request(p, n, 10) for p, n in zip(PROMPTS, (5, 1, 4, 2), strict=True)]
+    model = random_model("llama")
+    drawn = [
+        ModelPolicy(model, tokenizer(), batch=batch, sampler=s).sample(requests, seed=3)
+        for batch, s in ((64, None), (3, sampler), (1, None))
+    ]
+    ids = [[s.ids for g in groups for s in g] for groups in drawn]
+    assert ids[0] == ids[1] == ids[2]
+    assert len({len(i) for i in ids[0]}) > 1  # some rows end before others
+    assert len(set(ids[0])) > 6
+
+
+def test_every_number_picks_a_token_that_can_be():
+    logits = torch.tensor([[-torch.inf, 1.0, -torch.inf, 0.0, -torch.inf]]).expand(3, -1)
+    thrown = torch.tensor([0.0, 0.7310585, 1 - 2**-53], dtype=torch.float64)  # softmax: .731, .269
+    ids, _ = draw(logits, SamplingParams(), thrown)
+    assert ids.tolist() == [1, 1, 3]
+    ids, _ = draw(logits, SamplingParams(), thrown + torch.tensor([0.0, 1e-5, 0.0]))
+    assert ids.tolist() == [1, 3, 3]
 
 
 def test_seeds_repeat_and_samples_of_a_request_differ():

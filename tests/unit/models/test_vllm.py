@@ -56,7 +56,9 @@ def draw(model: Any, *, use_adapter: bool = True, seed: int = 0, standby: bool =
     requests = [Request((t, 8, 9), 2, 3, Task("none", "train", 0, ())) for t in (5, 6)]
     sampler = VllmSampler(standby=standby)
     with sampler.session(model, use_adapter=use_adapter, seed=seed) as go:
-        return go(requests, SamplingParams(0.7, 0.9, 0), eos_ids=frozenset({EOS, 7}), pad_id=0)
+        return go(
+            requests, (0, 2), SamplingParams(0.7, 0.9, 0), eos_ids=frozenset({EOS, 7}), pad_id=0
+        )
 
 
 def test_tokens_go_in_and_tokens_come_out(model):
