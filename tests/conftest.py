@@ -35,7 +35,7 @@ def tiny_cache(_own_cache: None) -> Path:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("gpu") and not gpu_in_reach():
-        pytest.skip("no CUDA device: run `pytest -m gpu` on a machine with an NVIDIA GPU")
+        pytest.skip("no CUDA device: run `make gpu` on a machine with an NVIDIA GPU")
     if item.get_closest_marker("network") and not index_in_reach():
         pytest.skip("no package index in reach: run `pytest -m network` with a connection")
 

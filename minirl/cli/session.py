@@ -57,10 +57,14 @@ def read_recipe(
 
 
 def open_env(recipe: Recipe) -> Environment[Any]:
-    """The recipe's environment."""
+    """The recipe's environment; what it has to say of itself is said."""
     from minirl.envs import make_env
+    from minirl.report.console import notices
 
-    return make_env(recipe.env.name, recipe.env.options)
+    env = make_env(recipe.env.name, recipe.env.options)
+    if env.notice:
+        notices().say(f"note: {env.notice}")
+    return env
 
 
 def first_task(env: Environment[Any], index: int = 0) -> Task:

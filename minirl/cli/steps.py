@@ -44,8 +44,6 @@ def run_recipe(
     run = RunDir(run_path(name or find_recipe(recipe_name).stem, runs))
     session = check(recipe, run, evaluation=evaluation, resume=resume, force=force)
     console = notices()
-    if session.env.notice:
-        console.say(f"note: {session.env.notice}")
     with run.locked():
         claim(recipe, run, resume=resume, force=force)  # another process may have been first
         trained = resume and run.trained

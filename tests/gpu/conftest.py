@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,9 +15,9 @@ CONTRACT = Path(__file__).resolve().parents[1] / "cuda"
 Results = dict[Any, Any]
 
 
-def run(*command: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own; its output is kept."""
-    return subprocess.run(command, cwd=cwd, env=os.environ | env, capture_output=True, text=True)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="session")
@@ -52,14 +51,19 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Results]:
 
 
 @pytest.fixture(scope="session")
-def minirl(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
-    """Runs a command of minirl and returns its JSON."""
-    home = tmp_path_factory.mktemp("runs")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run; their runs are in `runs`."""
+    return tmp_path_factory.mktemp("home")
 
-    def call(*words: str, **env: str) -> dict[str, Any]:
-        done = run(sys.executable, "-m", "minirl", *words, "--json", cwd=home, **env)
+
+@pytest.fixture(scope="session")
+def minirl(home: Path) -> Callable[..., dict[str, Any]]:
+    """Runs a command of minirl and returns its JSON."""
+
+    def call(*words: str) -> dict[str, Any]:
+        done = run(sys.executable, "-m", "minirl", *words, "--json", cwd=home)
         assert done.returncode == 0, done.stderr[-6000:]
         result: dict[str, Any] = json.loads(done.stdout)
-        return result | {"home": str(home)}
+        return result
 
     return call

@@ -62,7 +62,11 @@ def test_the_logprobs_of_sampling_are_those_of_a_forward_pass(
 @pytest.mark.parametrize("backend", ["unsloth", "transformers"])
 @pytest.mark.parametrize("four_bits", ["true", "false"])
 def test_a_short_run_learns_and_keeps_to_its_plan(
-    minirl: Callable[..., dict[str, Any]], report: list[str], backend: str, four_bits: str
+    minirl: Callable[..., dict[str, Any]],
+    home: Path,
+    report: list[str],
+    backend: str,
+    four_bits: str,
 ) -> None:
     settings = (
         *("--set", f"model.name={MODEL}", "--set", f"model.backend={backend}"),
@@ -70,25 +74,26 @@ def test_a_short_run_learns_and_keeps_to_its_plan(
     )
     plan = minirl("plan", "quickstart", *settings)
     name = f"{backend}-{four_bits}"
-    done = minirl("run", "quickstart", "--name", name, *settings, *QUICK)
-    run = Path(done["home"]) / "runs" / name
+    minirl("run", "quickstart", "--name", name, *settings, *QUICK)
+    run = home / "runs" / name
     environment = json.loads((run / "environment.json").read_text())
     metrics = [json.loads(line) for line in (run / "train/metrics.jsonl").read_text().splitlines()]
-    peak = environment["peak_memory"]
+    peak = environment["peak_memory"]  # of torch: without the context that CUDA keeps beside it
+    planned = plan["total"] - plan["parts"]["runtime"]
     report.append(
         f"{name}: {environment['dtype']}, {environment['engine']}, peak {peak / 1e9:.2f} GB "
-        f"(plan {plan['total'] / 1e9:.2f}), "
+        f"(plan {planned / 1e9:.2f}), "
         f"{metrics[-1]['time']['tokens_per_second']:.0f} tokens/s, "
         f"{metrics[-1]['time']['step']:.1f} s a step"
     )
     assert environment["backend"] == backend
     assert all(m["grad_norm"] > 0 for m in metrics)
     assert plan["fits"]
-    assert peak == pytest.approx(plan["total"], rel=0.15)
+    assert peak == pytest.approx(planned, rel=0.15)
 
 
 def test_vllm_writes_what_the_trainer_scores(
-    minirl: Callable[..., dict[str, Any]], report: list[str]
+    minirl: Callable[..., dict[str, Any]], home: Path, report: list[str]
 ) -> None:
     if importlib.util.find_spec("vllm") is None:
         pytest.skip("vllm is not installed; `minirl doctor` says how")
@@ -96,7 +101,6 @@ def test_vllm_writes_what_the_trainer_scores(
         *("run", "quickstart", "--name", "vllm", *QUICK, "--set", f"model.name={MODEL}"),
         *("--set", "model.backend=unsloth", "--set", "sampling.engine=vllm"),
     )
-    home = Path(minirl("doctor")["home"])
     lines = (home / "runs/vllm/train/metrics.jsonl").read_text().splitlines()
     ratios = [json.loads(line)["sampling/importance_sampling_ratio/mean"] for line in lines]
     report.append(f"vLLM: mean importance ratio by step {[round(r, 3) for r in ratios]}")

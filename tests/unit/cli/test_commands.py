@@ -168,3 +168,11 @@ def test_envs_show_proves_what_it_says(minirl):
     assert "arithmetic:2/train/0" in out
     assert "[gold] " in out
     assert "option left" in out
+
+
+def test_what_an_environment_says_of_itself_is_shown(minirl):
+    words = ("sample", "quickstart", "--env", "gsm8k:procedural", "--policy", "gold", "--json")
+    ended = minirl(*words, "--tasks", "1", "-n", "1")
+    assert ended.code == 0
+    assert "note: gsm8k:procedural is not GSM8K" in ended.err
+    assert json.loads(ended.out)["solved"] is True
