@@ -14,6 +14,7 @@ import contextlib
 import io
 import itertools
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -41,19 +42,20 @@ if BACKEND == "unsloth":  # before anything below imports transformers
         unsloth_on_cpu.enable(str(HOME / "compiled"))
 
 import grpo_batch  # noqa: E402
+import pytest  # noqa: E402
 from small_models import GROUP, PROMPTS, steps  # noqa: E402
 
 import minirl.models.load as loading  # noqa: E402
 import minirl.models.machine as machine  # noqa: E402
 from minirl.config import Recipe  # noqa: E402
-from minirl.envs import EnvConfig, Environment, make_env  # noqa: E402
+from minirl.envs import make_env  # noqa: E402
 from minirl.models.load import LoadedModel, Use, load_model  # noqa: E402
 from minirl.models.machine import Card, Machine, inspect  # noqa: E402
 from minirl.models.policy import ModelPolicy  # noqa: E402
 from minirl.models.sampler import SamplingParams  # noqa: E402
 from minirl.models.supported import supported_versions  # noqa: E402
 from minirl.rundir import RunDir, read_json, read_jsonl  # noqa: E402
-from minirl.types import Message, Request, Score, Split, Task  # noqa: E402
+from minirl.types import Request, Task  # noqa: E402
 
 
 def _precision() -> str:
@@ -175,109 +177,53 @@ def scored(model: str) -> list[float]:
     return errors
 
 
-class EvenLength(Environment[EnvConfig]):
-    """Pays for texts of an even length: a random model's groups carry signal."""
-
-    name = "even_length"
-
-    def task(self, split: Split, index: int) -> Task:
-        return Task(self.label, split, index, (Message("user", f"{index}"),))
-
-    def score(self, task: Task, text: str) -> Score:
-        even = len(text) % 2 == 0
-        return Score(float(even), even)
-
-
-def whole_run() -> dict[str, Any]:
-    """`train()` and `evaluate()` as the command runs them: two steps, and two with a break between
-    them.
-    """
-    from minirl.measure.evaluate import evaluate
-    from minirl.train.grpo import train
-
-    def go(run: RunDir, steps: int, *, resume: bool) -> None:
-        recipe = whole_recipe(steps)
-        loaded = load_model(recipe.model, seed=1, use=Use(recipe.sampling))
-        train(recipe, run, loaded, EvenLength(EnvConfig()), resume=resume)
-
-    runs = {
-        name: RunDir.create(HOME / f"{BACKEND}-{name}", recipe_toml="", config={}, force=True)
-        for name in ("unbroken", "broken")
-    }
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        go(runs["unbroken"], 2, resume=False)
-        go(runs["broken"], 1, resume=False)
-        runs["broken"].adapter.rename(HOME / f"{BACKEND}-first-adapter")
-        go(runs["broken"], 2, resume=True)
-        recipe = whole_recipe(2)
-        reloaded = load_model(recipe.model, seed=9, adapter=runs["unbroken"].adapter)
-        played = evaluate(recipe, reloaded, EvenLength(EnvConfig()), runs["unbroken"])
-    return {
-        "metrics": {n: read_jsonl(r.metrics) for n, r in runs.items()},
-        "rollouts": {n: r.rollouts.read_text() for n, r in runs.items()},
-        "adapter": sorted(p.name for p in runs["unbroken"].adapter.iterdir()),
-        "evaluation": played.as_record(),
-        "samples": read_jsonl(runs["unbroken"].samples),
-        "stdout": out.getvalue(),
-    }
-
-
-def whole_recipe(steps: int) -> Recipe:
-    return Recipe.model_validate(
-        {
-            "seed": 1,
-            "env": {"name": "arithmetic"},
-            "model": {
-                "name": str(HOME / "llama"),
-                "backend": BACKEND,
-                "precision": PRECISION,
-                "lora_r": 4,
-                "max_seq_length": 128,
-            },
-            "sampling": {"max_tokens": 6},
-            "stream": {"resample_rounds": 0},
-            "eval": {"tasks": 4},
-            "train": {
-                "steps": steps,
-                "prompts_per_step": 1,
-                "group_size": 4,
-                "learning_rate": 1e-2,
-                "save_every": 1,
-                "loss_type": "dapo",
-            },
-        }
-    )
-
-
 def recipe_file() -> dict[str, Any]:
-    """The shipped recipe `tiny` through the command line, on whichever backend this process has."""
+    """The shipped recipe `tiny` through the command line: a whole run, and one that went no further
+    than its first checkpoint and is resumed.
+    """
     from minirl.cli.main import main
 
     changes = {
         "model.backend": BACKEND,
-        "train.steps": 1,
-        "train.prompts_per_step": 2,
+        "train.steps": 2,
+        "train.prompts_per_step": 1,
         "train.group_size": 3,
+        "train.save_every": 1,
         "stream.resample_rounds": 0,
-        "eval.tasks": 2,
+        "eval.tasks": 3,
     }
-    words = ["run", "tiny", "--json", "--runs", str(HOME / f"{BACKEND}-runs"), "--force"]
+    words = ["run", "tiny", "--json", "--runs", str(HOME / f"{BACKEND}-runs"), "--seed", SEED]
     words += [w for key, value in changes.items() for w in ("--set", f"{key}={value}")]
     out = io.StringIO()
+    runs = {name: RunDir(HOME / f"{BACKEND}-runs" / name) for name in ("unbroken", "broken")}
     with contextlib.redirect_stdout(out):
-        try:
-            main(words)
-        except SystemExit as end:
-            code = end.code
-    run = RunDir(HOME / f"{BACKEND}-runs" / "tiny")
+        for name, run in runs.items():
+            if name == "broken":
+                _break_after_step_1(runs["unbroken"].path, run)
+            with pytest.raises(SystemExit) as end:
+                main([*words, "--name", name, *(["--resume"] if name == "broken" else [])])
+            assert end.value.code == 0
+    whole = runs["unbroken"]
     return {
-        "code": code,
         "stdout": out.getvalue(),
-        "metrics": read_jsonl(run.metrics),
-        "rollouts": read_jsonl(run.rollouts),
-        "environment": read_json(run.environment),
+        "metrics": {name: read_jsonl(run.metrics) for name, run in runs.items()},
+        "rollouts": {name: read_jsonl(run.rollouts) for name, run in runs.items()},
+        "samples": {name: read_jsonl(run.samples) for name, run in runs.items()},
+        "adapter": sorted(p.name for p in whole.adapter.iterdir()),
+        "environment": read_json(whole.environment),
     }
+
+
+SEED = "0"  # both of its steps have groups with signal
+
+
+def _break_after_step_1(done: Path, run: RunDir) -> None:
+    """A copy of a run as it was when its first checkpoint was whole."""
+    shutil.copytree(done, run.path)
+    for path in (run.adapter, run.checkpoint(2)):
+        shutil.rmtree(path)
+    for file in (run.eval, run.samples):
+        file.unlink()
 
 
 def configs() -> dict[str, dict[str, str]]:
@@ -314,8 +260,7 @@ def configs() -> dict[str, dict[str, str]]:
 
 
 def parts() -> dict[Any, Callable[[], Any]]:
-    todo: dict[Any, Callable[[], Any]] = {"configs": configs, "whole run": whole_run}
-    todo["recipe file"] = recipe_file
+    todo: dict[Any, Callable[[], Any]] = {"configs": configs, "recipe file": recipe_file}
     for key in steps(precision=PRECISION):
         todo["step", *key] = lambda key=key: step(*key)
     for model in ("llama", "qwen3"):
