@@ -143,18 +143,18 @@ def draw(
     logits = logits.float()
     if params.temperature > 0:
         logits = logits / params.temperature
-    logp = torch.log_softmax(logits, dim=-1)
+    normalizer = torch.logsumexp(logits, dim=-1)
     if params.temperature == 0:
-        ids = logp.argmax(dim=-1)
+        ids = logits.argmax(dim=-1)
     else:
-        probs = logp.exp()
+        probs = torch.softmax(logits, dim=-1)
         if params.top_k or params.top_p < 1:
             probs = _cut_tail(probs, params)
         cumulated = probs.cumsum(dim=-1, dtype=torch.float64)
         share = thrown.to(probs.device)[:, None] * cumulated[:, -1:]
         # The first that exceeds the share; a token of probability 0 never does.
         ids = torch.searchsorted(cumulated, share, right=True).squeeze(1)
-    return ids, logp.gather(1, ids[:, None]).squeeze(1)
+    return ids, logits.gather(1, ids[:, None]).squeeze(1) - normalizer
 
 
 def _cut_tail(probs: torch.Tensor, params: SamplingParams) -> torch.Tensor:

@@ -52,7 +52,7 @@ ROWS = 256  # tokens that minirl's head makes logits for at once (train/logprob_
 # fp32 copies of such a piece at the worst moment of its backward pass: logits, log-softmax,
 # softmax, gradient, and one product.
 HEAD_COPIES = 5
-DRAW_COPIES = 4  # of a decoding step's: logits, those over the temperature, log-softmax, softmax
+DRAW_COPIES = 4  # of a decoding step's logits: over the temperature, softmax, its sums in fp64
 UNSLOTH_KEEPS = 1024  # replies up to here have their logits kept for the whole micro-batch
 UNSLOTH_PIECE = 5120  # tokens of the largest of the pieces that longer ones are cut into
 

@@ -189,6 +189,7 @@ def recipe_file() -> dict[str, Any]:
         "train.prompts_per_step": 1,
         "train.group_size": 3,
         "train.save_every": 1,
+        "train.learning_rate": 3e-2,  # two steps that show
         "stream.resample_rounds": 0,
         "eval.tasks": 3,
     }
