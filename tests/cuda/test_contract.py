@@ -122,8 +122,9 @@ def test_one_recipe_file_drives_both(unsloth: Results, stock: Results) -> None:
         assert (a["completion_ids"], a["value"]) == (b["completion_ids"], b["value"])
     steps = list(zip(*(r["metrics"]["unbroken"] for r in (theirs, ours)), strict=True))
     assert [a["step"] for a, _ in steps] == [1, 2]
+    # A group of three carries signal two times in three; which ones do is up to the machine's sums.
+    assert max(a["grad_norm"] for a, _ in steps) > 1e-3
     for a, b in steps:
-        assert a["grad_norm"] > 1e-3
         for name in ("reward", "solved", "signal", "loss", "grad_norm", "completions/mean_length"):
             assert a[name] == pytest.approx(b[name], rel=1e-4, abs=1e-6), name
 

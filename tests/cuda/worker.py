@@ -189,7 +189,7 @@ def recipe_file() -> dict[str, Any]:
         "train.prompts_per_step": 1,
         "train.group_size": 3,
         "train.save_every": 1,
-        "train.learning_rate": 3e-2,  # two steps that show
+        "train.learning_rate": 1e-2,  # two steps that show
         "stream.resample_rounds": 0,
         "eval.tasks": 3,
     }
@@ -215,7 +215,7 @@ def recipe_file() -> dict[str, Any]:
     }
 
 
-SEED = "0"  # both of its steps have groups with signal
+SEED = "2"  # on two cores of ours, both of its steps have groups with signal
 
 
 def _break_after_step_1(done: Path, run: RunDir) -> None:
