@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from minirl.config import Recipe
+from minirl.config import Recipe, change
 
 Settings = dict[str, Any]
 Fits = Callable[[Recipe], bool]
 
 FAR = 2**21  # no search goes on past this
-
-
-def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """The recipe with ``section.key`` set to other values, validated anew."""
-    raw = recipe.model_dump(mode="python")
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        raw[section][name] = value
-    return Recipe.model_validate(raw)
 
 
 def rows_of(recipe: Recipe) -> int:
@@ -80,7 +71,7 @@ def remedy(
     taken: Settings = {}
     for step in _steps(recipe, four_bit=four_bit, eight_bit=eight_bit):
         taken |= step
-        if fits(changed(recipe, taken)):
+        if fits(change(recipe, taken)):
             return _without_needless(recipe, taken, fits)
     return None
 
@@ -119,7 +110,7 @@ def _without_needless(recipe: Recipe, taken: Settings, fits: Fits) -> Settings:
     kept = dict(taken)
     for key in reversed(list(taken)):
         rest = {k: v for k, v in kept.items() if k != key}
-        if rest and fits(changed(recipe, rest)):
+        if rest and fits(change(recipe, rest)):
             kept = rest
     if "train.micro_batch" in kept:
         rows = rows_of(recipe)
@@ -127,11 +118,11 @@ def _without_needless(recipe: Recipe, taken: Settings, fits: Fits) -> Settings:
         kept["train.micro_batch"] = next(
             d
             for d in divisors(rows)
-            if d <= micro and fits(changed(recipe, kept | {"train.micro_batch": d}))
+            if d <= micro and fits(change(recipe, kept | {"train.micro_batch": d}))
         )
     if "sampling.batch" in kept:
         while 2 * kept["sampling.batch"] <= recipe.sampling.batch and fits(
-            changed(recipe, kept | {"sampling.batch": 2 * kept["sampling.batch"]})
+            change(recipe, kept | {"sampling.batch": 2 * kept["sampling.batch"]})
         ):
             kept["sampling.batch"] *= 2
     return kept

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from minirl.config import Recipe
+from minirl.config import Recipe, change
 from minirl.envs.base import Environment
 from minirl.models.backend import UNSLOTH_CONTEXT
 from minirl.plan.architecture import Architecture
-from minirl.plan.fit import Settings, changed, divisors, largest, remedy, rows_of
+from minirl.plan.fit import Settings, divisors, largest, remedy, rows_of
 from minirl.plan.lengths import Prompts, prompt_length
 from minirl.plan.memory import Phases, Workload, phases
 from minirl.plan.models import architecture_of
@@ -117,8 +117,7 @@ class _Planner:
                 (
                     d
                     for d in divisors(rows_of(recipe))
-                    if self.training(changed(recipe, {"train.micro_batch": d}))
-                    <= self.target.usable
+                    if self.training(change(recipe, {"train.micro_batch": d})) <= self.target.usable
                 ),
                 1,
             )
@@ -162,7 +161,7 @@ class _Planner:
 
 
 def _with_batch(recipe: Recipe, batch: int) -> Recipe:
-    return changed(recipe, {"sampling.batch": batch})
+    return change(recipe, {"sampling.batch": batch})
 
 
 def plan_run(recipe: Recipe, *, target: Target, env: Environment[Any] | None = None) -> Plan:
@@ -188,7 +187,7 @@ def plan_run(recipe: Recipe, *, target: Target, env: Environment[Any] | None = N
     prompt = prompt_length(env, recipe.model.name)
     planner = _Planner(arch, Lengths(prompt.tokens, env.max_turns), target)
     settled = planner.settled(recipe)
-    final = changed(recipe, settled)
+    final = change(recipe, settled)
     work = planner.work(final)
     by_phase = phases(work)
     parts = max(by_phase.values(), key=lambda p: sum(p.values()))
@@ -217,7 +216,7 @@ def _changes(planner: _Planner, recipe: Recipe, settled: dict[str, int]) -> Sett
     on_card = planner.target.device == "cuda"
     widths = (planner.arch.hidden, planner.arch.intermediate, planner.arch.q_width)
     four_bit = on_card or not any(w % NF4_BLOCK for w in widths)
-    base = changed(recipe, {k: v for k, v in settled.items() if k == "train.micro_batch"})
+    base = change(recipe, {k: v for k, v in settled.items() if k == "train.micro_batch"})
     found = remedy(base, planner.fits, four_bit=four_bit)
     if found is None:
         return None

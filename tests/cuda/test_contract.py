@@ -20,7 +20,8 @@ Results = dict[Any, Any]
 
 # Against the transformers backend, over the whole adapter: |difference| / |gradient|. In 16 bits
 # the backends round at other places; with NF4 Unsloth multiplies by weights that it dequantizes.
-GRADIENT = {("fp32", False): 5e-6, ("fp16", False): 2e-2, ("fp16", True): 2e-2}
+GRADIENT = {("fp32", False): 5e-6, ("fp16", False): 6e-3, ("fp16", True): 2e-2}
+HALF_GEMMA = 2e-2
 LOSS = {"fp32": 1e-6, "fp16": 1e-3}
 KERNEL = {"float32": 1e-6, "float16": 1e-3}
 
@@ -56,7 +57,7 @@ def test_a_step_is_the_same_on_both_backends(
     assert theirs["loss"] == pytest.approx(ours["loss"], rel=LOSS[precision], abs=1e-6)
     # Unsloth keeps Gemma 3 in fp32 where there is no bf16, and multiplies it in fp16 all the same.
     assert theirs["half"] == (model == "gemma3")
-    assert relative < GRADIENT["fp16" if theirs["half"] else precision, four_bits]
+    assert relative < (HALF_GEMMA if theirs["half"] else GRADIENT[precision, four_bits])
 
 
 def test_the_comparison_notices_a_mask(unsloth: Results, stock: Results) -> None:
@@ -122,9 +123,8 @@ def test_one_recipe_file_drives_both(unsloth: Results, stock: Results) -> None:
         assert (a["completion_ids"], a["value"]) == (b["completion_ids"], b["value"])
     steps = list(zip(*(r["metrics"]["unbroken"] for r in (theirs, ours)), strict=True))
     assert [a["step"] for a, _ in steps] == [1, 2]
-    # A group of three carries signal two times in three; which ones do is up to the machine's sums.
-    assert max(a["grad_norm"] for a, _ in steps) > 1e-3
     for a, b in steps:
+        assert a["grad_norm"] > 1e-3
         for name in ("reward", "solved", "signal", "loss", "grad_norm", "completions/mean_length"):
             assert a[name] == pytest.approx(b[name], rel=1e-4, abs=1e-6), name
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minirl.config import Recipe
-from minirl.plan.fit import changed, divisors, largest, next_lower, remedy
+from minirl.config import Recipe, change
+from minirl.plan.fit import divisors, largest, next_lower, remedy
 
 RECIPE = Recipe.model_validate({"env": {"name": "arithmetic"}})
 
 
 def recipe(**settings) -> Recipe:
-    return changed(RECIPE, {k.replace("__", "."): v for k, v in settings.items()})
+    return change(RECIPE, {k.replace("__", "."): v for k, v in settings.items()})
 
 
 @given(prompts=st.integers(1, 12), group=st.integers(2, 16), batch=st.integers(1, 300))
@@ -27,7 +27,7 @@ def test_next_lower_goes_down_step_by_step_and_ends(prompts, group, batch):
             "sampling.batch": current.sampling.batch,
         }[key]
         assert 1 <= value <= old // 2
-        current = changed(current, lower)  # validates: a micro-batch must divide the rows
+        current = change(current, lower)  # validates: a micro-batch must divide the rows
         seen += 1
         assert seen < 30
     assert (current.train.micro_batch, current.sampling.batch) == (1, 1)
@@ -36,8 +36,8 @@ def test_next_lower_goes_down_step_by_step_and_ends(prompts, group, batch):
 def test_next_lower_takes_the_micro_batch_first():
     start = recipe(train__prompts_per_step=3, train__group_size=8, sampling__batch=6)
     assert next_lower(start) == {"train.micro_batch": 12}
-    assert next_lower(changed(start, {"train.micro_batch": 3})) == {"train.micro_batch": 1}
-    assert next_lower(changed(start, {"train.micro_batch": 1})) == {"sampling.batch": 3}
+    assert next_lower(change(start, {"train.micro_batch": 3})) == {"train.micro_batch": 1}
+    assert next_lower(change(start, {"train.micro_batch": 1})) == {"sampling.batch": 3}
 
 
 @given(edge=st.integers(0, 5000), limit=st.integers(1, 5000))

@@ -135,11 +135,11 @@ def test_what_was_measured_is_predicted(settings, long_env, smollm2):
 # They would be masked, and then not even computed.
 CUT_OFF = "sampling.max_tokens=16 train.mask_truncated=false"
 ANEW = [
-    f"{BF16} {ONCE} {CUT_OFF} {tasks(8, 32)}",
-    f"{BF16} {ONCE} {CUT_OFF} {tasks(4, 32)} {CKPT}",
-    f"{BF16} {ONCE} {CUT_OFF} {tasks(4, 16, group=4)} {NO_SHARE}",
-    f"{BF16} {ONCE} {CUT_OFF} {NF4} {tasks(4, 32)}",
-    f"{FP32} {ONCE} {CUT_OFF} {tasks(4, 16)}",
+    f"{BF16} {ONCE} {CUT_OFF} {tasks(4, 16)}",
+    f"{BF16} {ONCE} {CUT_OFF} {tasks(4, 16)} {CKPT}",
+    f"{BF16} {ONCE} {CUT_OFF} {tasks(4, 8, group=4)} {NO_SHARE}",
+    f"{BF16} {ONCE} {CUT_OFF} {NF4} {tasks(4, 16)}",
+    f"{FP32} {ONCE} {CUT_OFF} {tasks(2, 8)}",
 ]
 
 

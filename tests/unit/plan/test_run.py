@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirl.config import Recipe
+from minirl.config import Recipe, change
 from minirl.envs import Environment, make_env
 from minirl.errors import ConfigError, EnvironmentFault
 from minirl.plan import any_card, card_target, cpu_target, find_card, plan_run
-from minirl.plan.fit import changed
 from minirl.plan.lengths import estimate, prompt_length
 from minirl.plan.memory import PARTS
 from minirl.plan.workload import stack_of
@@ -26,7 +25,7 @@ ENV = make_env("arithmetic")
 
 def recipe(name: str = "Qwen/Qwen3-4B", **settings) -> Recipe:
     base = Recipe.model_validate({"env": {"name": "arithmetic"}, "model": {"name": name}})
-    return changed(base, {k.replace("__", "."): v for k, v in settings.items()})
+    return change(base, {k.replace("__", "."): v for k, v in settings.items()})
 
 
 def plan(name: str = "Qwen/Qwen3-4B", *, on=None, **settings):
@@ -57,13 +56,13 @@ SETTINGS = st.fixed_dictionaries(
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(MODELS), st.sampled_from(TARGETS), SETTINGS)
 def test_laws_of_every_plan(name, target, chosen):
-    asked = changed(recipe(name), chosen)
+    asked = change(recipe(name), chosen)
     found = plan_run(asked, target=target, env=ENV)
     assert tuple(found.parts) == PARTS
     assert found.total == sum(found.parts.values())
     assert found.fits == (max(found.total, found.evaluation) <= target.usable)
     # What was settled is what was planned: planning it again changes nothing.
-    again = plan_run(changed(asked, found.settled), target=target, env=ENV)
+    again = plan_run(change(asked, found.settled), target=target, env=ENV)
     assert (again.total, again.fits) == (found.total, found.fits)
     assert "train.micro_batch" not in again.settled
     rows = asked.train.prompts_per_step * asked.train.group_size
@@ -74,7 +73,7 @@ def test_laws_of_every_plan(name, target, chosen):
     else:
         assert len(found.advice) == 1
     if found.changes:
-        assert plan_run(changed(asked, found.changes), target=target, env=ENV).fits
+        assert plan_run(change(asked, found.changes), target=target, env=ENV).fits
 
 
 def test_the_micro_batch_is_the_largest_that_fits():
