@@ -5,8 +5,9 @@ lines.
 
     runs/NAME/
       recipe.toml  config.json  environment.json
+      probe.json  ladder.json
       train/{metrics.jsonl, rollouts.jsonl, checkpoints/step-N/}  adapter/
-      eval.json  samples.jsonl
+      eval.json  samples.jsonl  prove.json  prove/*.jsonl  report.html
 """
 
 from __future__ import annotations
@@ -220,6 +221,27 @@ class RunDir:
     @property
     def samples(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def probe(self) -> Path:
+        return self.path / "probe.json"
+
+    @property
+    def ladder(self) -> Path:
+        return self.path / "ladder.json"
+
+    @property
+    def prove(self) -> Path:
+        return self.path / "prove.json"
+
+    @property
+    def prove_samples(self) -> Path:
+        """A folder with a JSONL file of rollouts for each policy and suite."""
+        return self.path / "prove"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
 
     @property
     def exists(self) -> bool:

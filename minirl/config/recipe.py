@@ -162,6 +162,36 @@ class EvalConfig(_Section):
     """Temperature of the evaluation; 0 is greedy."""
 
 
+class ProbeConfig(_Section):
+    tasks: int = Field(128, ge=8)
+    """Most train tasks to sample; fewer where the answer is clear earlier."""
+    screen: int = Field(32, ge=4)
+    """Samples of a task at first."""
+    escalate: int = Field(300, ge=0)
+    """Go on to so many samples of a task that nothing has solved yet; 0 never does."""
+    max_samples: int = Field(6000, ge=64)
+    """Most samples in all."""
+
+
+class ProveConfig(_Section):
+    tasks: int = Field(100, ge=2)
+    """Held-out tasks, the same ones for every policy."""
+    samples: int = Field(64, ge=2)
+    """Samples a task and policy; the largest k of pass@k."""
+    temperature: float = Field(1.0, gt=0.0, le=10.0)
+    """Temperature of the samples."""
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    """Nucleus sampling; 1 is off."""
+    checkpoint_samples: int = Field(8, ge=0)
+    """Samples a task for each checkpoint on disk; 0 leaves checkpoints out."""
+    regressions: Names = ()
+    """Environments on which nothing should be lost (`NAME:LEVEL`); empty chooses sibling levels and
+    one that is unrelated.
+    """
+    regression_tasks: int = Field(50, ge=0)
+    """Tasks of each of them; 0 leaves them out."""
+
+
 class Recipe(_Section):
     """One run, whole."""
 
@@ -175,6 +205,8 @@ class Recipe(_Section):
     train: TrainConfig = Field(default_factory=TrainConfig)
     stream: StreamConfig = Field(default_factory=StreamConfig)
     eval: EvalConfig = Field(default_factory=EvalConfig)
+    probe: ProbeConfig = Field(default_factory=ProbeConfig)
+    prove: ProveConfig = Field(default_factory=ProveConfig)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
