@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
-from minirl.stats.counts import TaskCounts, columns, normal_quantile, t_quantile
+from minirl.stats.bootstrap import expanded_tail
+from minirl.stats.counts import TaskCounts, columns, variance_degrees
 
 RESAMPLES = 10_000
 
@@ -40,7 +41,8 @@ def paired_difference(
 
     Both sequences list the same tasks in the same order; pairing takes the tasks' difficulty out of
     the comparison. Tasks are resampled, and the percentiles are the expanded ones (Hesterberg 2015,
-    The American Statistician 69:371), for the plain ones are too narrow with few tasks. Two
+    The American Statistician 69:371), for the plain ones are too narrow with few tasks, or where a
+    few tasks make the difference (:func:`minirl.stats.counts.variance_degrees`). Two
     pseudo-tasks, one sample better and one sample worse than the mean, stand among those resampled:
     like the two that Bonett & Price (2012) add to paired proportions, they keep the interval open
     where hardly a task changed. They fade as tasks and samples grow.
@@ -58,22 +60,45 @@ def paired_difference(
         raise ValueError(
             f"base and tuned must list the same tasks, got {tasks} and {len(tuned_solved)}"
         )
+    deltas = tuned_solved / tuned_n - base_solved / base_n  # (tasks,)
+    one_sample = float((1 / np.minimum(base_n, tuned_n)).mean())
+    return mean_difference(
+        deltas, one_sample, seed=seed, confidence=confidence, resamples=resamples
+    )
+
+
+def mean_difference(
+    deltas: NDArray[np.float64],
+    step: float,
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    resamples: int = RESAMPLES,
+) -> Difference:
+    """Mean of the tasks' differences, with the interval that :func:`paired_difference` describes.
+
+    Args:
+        deltas: (tasks,) tuned minus base, in [-1, 1].
+        step: how far one sample moves a task's figure: the two pseudo-tasks lie so far from the
+            mean.
+
+    Raises:
+        ValueError: without tasks, or with fewer than 100 resamples.
+    """
+    tasks = len(deltas)
+    if tasks < 1:
+        raise ValueError(f"expected at least one task, got {tasks}")
     if resamples < 100:
         raise ValueError(f"resamples must be at least 100, got {resamples}")
-    deltas = tuned_solved / tuned_n - base_solved / base_n  # (tasks,)
     mean = float(deltas.mean())
-    one_sample = float((1 / np.minimum(base_n, tuned_n)).mean())
-    pool = np.concatenate([deltas, [mean - one_sample, mean + one_sample]])
+    pool = np.concatenate([deltas, [mean - step, mean + step]])
 
     # Drawing how often each distinct value occurs equals drawing tasks, and needs little memory.
     values, counts = np.unique(pool.round(12), return_counts=True)
     draws = np.random.default_rng(seed).multinomial(tasks, counts / counts.sum(), size=resamples)
     means = draws @ values / tasks  # (resamples,)
 
-    spread = normal_quantile(confidence)
-    if tasks > 1:
-        spread = math.sqrt(tasks / (tasks - 1)) * t_quantile(confidence, tasks - 1)
-    tail = float(special.ndtr(-spread))
+    tail = expanded_tail(tasks, confidence, min(variance_degrees(pool), tasks - 1.0))
     low, high = (float(q) for q in np.quantile(means, [tail, 1 - tail]))
     return Difference(mean, max(min(low, mean), -1.0), min(max(high, mean), 1.0), tasks, confidence)
 

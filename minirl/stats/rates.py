@@ -6,7 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from minirl.stats.counts import TaskCounts, check_counts, columns, normal_quantile, t_quantile
+import numpy as np
+from numpy.typing import NDArray
+
+from minirl.stats.counts import (
+    TaskCounts,
+    check_counts,
+    columns,
+    normal_quantile,
+    t_quantile,
+    variance_degrees,
+)
 
 
 class Interval(NamedTuple):
@@ -56,39 +66,49 @@ def wilson_interval(k: int, n: int, confidence: float = 0.95) -> Interval:
 def clustered_rate(solved_by_task: TaskCounts, confidence: float = 0.95) -> Rate:
     """Solved rate over tasks that were each sampled several times.
 
-    Samples of one task resemble each other, so n samples tell less than n independent ones. The
-    spread between tasks gives the variance of the mean (cluster-robust: Miller 2024, arXiv
-    2411.00640); that gives an effective sample size, corrected by Student's t for few tasks (Korn &
-    Graubard 1998), which goes into Wilson's interval (its survey form: Dean & Pagano 2015, J. Surv.
-    Stat. Methodol. 3:484).
-
-    Unlike a bootstrap it needs no seed, and it keeps its width where every sample or none was
-    solved: tasks are counted there, not samples, since nothing shows how alike the samples are.
-    With one sample a task it is exactly :func:`wilson_interval`.
+    Samples of one task resemble each other, so n samples tell less than n independent ones:
+    :func:`mean_interval` takes the tasks' spread into account. With one sample a task the interval
+    is exactly :func:`wilson_interval`'s.
 
     Raises:
         ValueError: without tasks, or for a pair that is not ``0 <= solved <= sampled`` with
             ``sampled >= 1``.
     """
     solved, sampled = columns(solved_by_task, "solved_by_task")
-    z = normal_quantile(confidence)
-    tasks, n = len(solved), int(sampled.sum())
+    tasks = len(solved)
     shares = solved / sampled  # (tasks,)
-    rate = float(shares.mean())
-    if n == tasks:
-        low, high = wilson_of(rate, float(n), z)
-        return Rate(rate, low, high, n, tasks, confidence)
-
-    # Between "samples of a task are copies" (tasks) and "they are independent" (n, where all were
-    # sampled equally often; less where not).
+    # Were all samples independent: n, where tasks were sampled equally often; less where not.
     independent = tasks**2 / float((1 / sampled).sum())
-    variance = float(shares.var(ddof=1)) / tasks if tasks > 1 else 0.0
-    effective = rate * (1 - rate) / variance if variance > 0 else float(tasks)
-    effective = min(max(effective, float(tasks)), independent)
-    if tasks > 1:  # one task gives no spread to estimate
-        effective *= (z / t_quantile(confidence, tasks - 1)) ** 2
-    low, high = wilson_of(rate, effective, z)
-    return Rate(rate, low, high, n, tasks, confidence)
+    low, high = mean_interval(shares, independent, confidence)
+    return Rate(float(shares.mean()), low, high, int(sampled.sum()), tasks, confidence)
+
+
+def mean_interval(values: NDArray[np.float64], most: float, confidence: float = 0.95) -> Interval:
+    """Interval for the mean of one share a task.
+
+    The spread between tasks gives the variance of the mean (cluster-robust: Miller 2024, arXiv
+    2411.00640), and that an effective sample size for Wilson's interval (its survey form: Dean &
+    Pagano 2015, J. Surv. Stat. Methodol. 3:484), corrected by Student's t for how well the variance
+    is known (Korn & Graubard 1998), with :func:`minirl.stats.counts.variance_degrees`.
+
+    Unlike a bootstrap it needs no seed, and it keeps its width where all shares are equal: tasks
+    are counted there, not samples, since nothing shows how alike the samples are. Where every share
+    is 0 or 1, it is exactly Wilson's for so many tasks.
+
+    Args:
+        values: (tasks,) in [0, 1].
+        most: the largest effective sample size; the smallest is the number of tasks.
+    """
+    z = normal_quantile(confidence)
+    tasks, mean = len(values), float(values.mean())
+    if tasks == 1 or ((values == 0) | (values == 1)).all():
+        return wilson_of(mean, float(tasks), z)
+    effective = least = tasks * (z / t_quantile(confidence, tasks - 1)) ** 2
+    variance = float(values.var(ddof=1)) / tasks
+    if variance > 1e-18:
+        t = t_quantile(confidence, variance_degrees(values))
+        effective = mean * (1 - mean) / variance * (z / t) ** 2
+    return wilson_of(mean, min(max(effective, least), max(most, least)), z)
 
 
 def wilson_of(rate: float, n: float, z: float) -> Interval:

@@ -1,4 +1,4 @@
-"""Rates and their intervals against scipy and simulated coverage."""
+"""Rates and their intervals against scipy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from minirl.stats import (
     clustered_rate,
     wilson_interval,
 )
+from minirl.stats.counts import variance_degrees
 
 counts = st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -105,14 +106,23 @@ def test_no_tasks_is_an_error():
         clustered_rate([])
 
 
-@pytest.mark.parametrize("tasks", [40, 100])
-@pytest.mark.parametrize("samples", [1, 4, 8])
-@pytest.mark.parametrize("shape", [(2, 2), (0.3, 0.3), (0.5, 1.5), (50, 50)])
-def test_clustered_rate_covers(tasks, samples, shape):
-    rng = np.random.default_rng([tasks, samples, int(10 * shape[0])])
-    truth = shape[0] / sum(shape)
-    trials, hits = 1500, 0
-    for p in rng.beta(*shape, size=(trials, tasks)):
-        rate = clustered_rate(sampled_tasks(rng, p, samples))
-        hits += rate.low <= truth <= rate.high
-    assert 0.93 <= hits / trials <= 0.97
+def test_a_few_far_tasks_widen_the_interval():
+    # The same mean and variance of the shares, from all tasks and from four of sixty.
+    spread = clustered_rate([(40, 64)] * 30 + [(24, 64)] * 30)
+    tailed = clustered_rate([(32, 64)] * 56 + [(63, 64)] * 2 + [(1, 64)] * 2)
+    assert tailed.value == spread.value == 0.5
+    assert np.sqrt(4 / 60) * 31 / 64 == pytest.approx(8 / 64, rel=0.01)
+    assert tailed.high - tailed.low > 1.1 * (spread.high - spread.low)
+
+
+@pytest.mark.parametrize("values", [[0.5] * 30, [0.0, 1.0] * 30])
+def test_degrees_of_freedom_are_one_less_where_nothing_lies_far(values):
+    assert variance_degrees(np.array(values)) == len(values) - 1
+
+
+def test_degrees_of_freedom_follow_the_variance_of_the_variance():
+    rng = np.random.default_rng(0)
+    draws = rng.exponential(size=(4000, 200))  # kurtosis 9: 2 n / 8
+    relative = draws.var(axis=1).var() / draws.var() ** 2
+    assert 2 / relative == pytest.approx(2 * 200 / 8, rel=0.15)
+    assert np.median([variance_degrees(row) for row in draws]) == pytest.approx(50, rel=0.5)
