@@ -59,12 +59,20 @@ class ModelError(MinirlError, RuntimeError):
     """A model that cannot be found, fetched or loaded."""
 
 
+class EndpointError(MinirlError, RuntimeError):
+    """A served model that cannot be reached, fails or refuses."""
+
+
 class MissingExtraError(MinirlError, ImportError):
     """A feature whose optional packages are not installed."""
 
 
 class OutOfMemory(MinirlError, MemoryError):
     """The card's or the machine's memory did not suffice."""
+
+
+class NothingToLearn(MinirlError, RuntimeError):
+    """A probe's verdict is against the training that was asked for."""
 
 
 class RunDirError(MinirlError, OSError):

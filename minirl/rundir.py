@@ -227,8 +227,18 @@ class RunDir:
         return self.path / "probe.json"
 
     @property
+    def probe_journal(self) -> Path:
+        """What a probe in progress has played."""
+        return self.path / "probe.partial.jsonl"
+
+    @property
     def ladder(self) -> Path:
         return self.path / "ladder.json"
+
+    @property
+    def ladder_probes(self) -> Path:
+        """A folder with the probe of each level."""
+        return self.path / "ladder"
 
     @property
     def prove(self) -> Path:
@@ -246,6 +256,11 @@ class RunDir:
     @property
     def exists(self) -> bool:
         return all((self.path / name).is_file() for name in MARKERS)
+
+    @property
+    def begun(self) -> bool:
+        """Whether training has been begun; a run that has only been probed has not."""
+        return self.metrics.parent.exists() or self.adapter.exists()
 
     @property
     def trained(self) -> bool:
@@ -276,14 +291,28 @@ class RunDir:
 
     @classmethod
     def create(
-        cls, path: Path, *, recipe_toml: str, config: Mapping[str, Any], force: bool
+        cls,
+        path: Path,
+        *,
+        recipe_toml: str,
+        config: Mapping[str, Any],
+        force: bool,
+        keep: bool = False,
     ) -> RunDir:
         """Start a new run; ``force`` removes an old one of the name. Nothing stays if it fails.
+
+        Args:
+            keep: take a run that has not been begun as it is, under another recipe.
 
         Raises:
             RunDirError: something is in the way, or (with ``force``) it is not a run of ours.
         """
         run = cls(path)
+        keep = keep and run.exists and not run.begun
+        if keep:
+            write_text(path / "recipe.toml", recipe_toml)
+            write_json(run.config, config)
+            return run
         run.ensure_free(force=force)
         with disk_errors(path):
             if run.exists:

@@ -127,8 +127,63 @@ def claim(recipe: Recipe, run: RunDir, *, resume: bool, force: bool) -> None:
         raise ConfigError("--resume and --force contradict each other", fix="give one of them")
     if resume:
         _same_recipe(RunDir.open(run.path).read_config(), recipe.model_dump(mode="json"))
+    elif only_probed(run) and not force:
+        same_probe(run, recipe, going_on=run.probe_journal.exists())
     else:
         run.ensure_free(force=force)
+
+
+def only_probed(run: RunDir) -> bool:
+    """Whether the run has a probe and nothing else yet: training may take its place."""
+    kept = (run.probe, run.probe_journal, run.ladder, run.ladder_probes)
+    return run.exists and not run.begun and any(path.exists() for path in kept)
+
+
+def same_probe(run: RunDir, recipe: Recipe, *, going_on: bool = False) -> None:
+    """Check that the run's probe is one of this recipe: what it depends on has not changed.
+
+    Args:
+        going_on: with more samples, for which the seed, G and the design count, too.
+
+    Raises:
+        ConfigError: it is of another one.
+    """
+    from minirl.errors import ConfigError
+
+    def concerned(raw: dict[str, Any]) -> dict[str, Any]:
+        sampling = {k: raw["sampling"][k] for k in ("temperature", "top_p", "top_k", "max_tokens")}
+        found = {"env": raw["env"], "model": raw["model"], "sampling": sampling}
+        if going_on:
+            found |= {"seed": raw["seed"], "probe": raw["probe"]}
+            found["train"] = {"group_size": raw["train"]["group_size"]}
+        return found
+
+    stored, asked = run.read_config(), recipe.model_dump(mode="json")
+    changed = [
+        f"{key}: {old!r} in the probe, {new!r} now"
+        for key, old, new in differences(concerned(stored), concerned(asked))
+    ]
+    if changed:
+        raise ConfigError(
+            f"{run.path} was probed with another recipe:\n"
+            + "\n".join(f"  - {line}" for line in changed),
+            fix="--force starts it anew, or choose another --name",
+        )
+
+
+def probe_session(recipe: Recipe, run: RunDir, env: Environment[Any], *, force: bool) -> Session:
+    """A session that probes: a run of the name may be there, if it is of this recipe.
+
+    Raises:
+        RunDirError: something else is in the way.
+        ConfigError: the run is of another recipe.
+    """
+    first_task(env)
+    if not run.exists:
+        run.ensure_free(force=False)
+    elif run.begun or not force:
+        same_probe(run, recipe, going_on=not force)
+    return Session(recipe, run, env)
 
 
 def _same_recipe(stored: dict[str, Any], asked: dict[str, Any]) -> None:
@@ -136,7 +191,7 @@ def _same_recipe(stored: dict[str, Any], asked: dict[str, Any]) -> None:
 
     changed = [
         f"{key}: {old!r} in the run, {new!r} now"
-        for key, old, new in _differences(stored, asked, "")
+        for key, old, new in differences(stored, asked)
         if key != "description"
     ]
     if changed:
@@ -147,11 +202,12 @@ def _same_recipe(stored: dict[str, Any], asked: dict[str, Any]) -> None:
         )
 
 
-def _differences(old: Any, new: Any, prefix: str) -> list[tuple[str, Any, Any]]:
+def differences(old: Any, new: Any, prefix: str = "") -> list[tuple[str, Any, Any]]:
+    """(dotted key, old value, new value) of everything in which two nested tables differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
         dotted = {k: f"{prefix}.{k}" if prefix else k for k in keys}
-        return [d for k in keys for d in _differences(old.get(k), new.get(k), dotted[k])]
+        return [d for k in keys for d in differences(old.get(k), new.get(k), dotted[k])]
     return [] if old == new else [(prefix, old, new)]
 
 
@@ -240,11 +296,11 @@ def describe_machine(session: Session, loaded: LoadedModel) -> dict[str, Any]:
         "dtype": str(loaded.dtype).removeprefix("torch."),
         "backend": loaded.choice.backend,
         "engine": loaded.choice.engine,
-        "git": _git_state(),
+        "git": git_state(),
     }
 
 
-def _git_state() -> str | None:
+def git_state() -> str | None:
     """Commit of the source checkout that this code runs from; None for an installed package."""
     import shutil
     import subprocess

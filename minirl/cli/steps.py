@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minirl.config import Recipe
     from minirl.models.load import LoadedModel
     from minirl.report.console import Output
+    from minirl.rundir import RunDir
 
 
 def run_recipe(
@@ -32,8 +33,12 @@ def run_recipe(
     auto_fit: bool,
     as_json: bool,
     evaluation: bool,
+    probe: bool,
+    strict: bool,
 ) -> None:
-    """Train by a recipe and, with ``evaluation``, compare base and tuned on held-out tasks."""
+    """Probe (where asked to), train by a recipe and, with ``evaluation``, compare base and tuned on
+    held-out tasks.
+    """
     from minirl.cli.session import check, claim, load, read_recipe, run_path
     from minirl.config import find_recipe
     from minirl.report.console import notices
@@ -55,7 +60,14 @@ def run_recipe(
                     loaded = load(session, console, adapter=run.adapter)
             else:
                 session, loaded = _train(
-                    session, recipe, console, resume=resume, force=force, auto_fit=auto_fit
+                    session,
+                    recipe,
+                    console,
+                    resume=resume,
+                    force=force,
+                    auto_fit=auto_fit,
+                    probe=probe,
+                    strict=strict,
                 )
             if evaluation and not run.eval.exists():
                 again = "the same command with --resume evaluates it"
@@ -72,9 +84,17 @@ def _train(
     resume: bool,
     force: bool,
     auto_fit: bool,
+    probe: bool,
+    strict: bool,
 ) -> tuple[Session, LoadedModel]:
-    """Load and train; with ``auto_fit``, after memory ran out, go on with less."""
-    from minirl.cli.session import describe_machine, load, precision_name, with_settings
+    """Load, probe and train; with ``auto_fit``, after memory ran out, go on with less."""
+    from minirl.cli.session import (
+        describe_machine,
+        load,
+        only_probed,
+        precision_name,
+        with_settings,
+    )
     from minirl.cli.settle import memory_advised, settle
     from minirl.errors import OutOfMemory
     from minirl.models.memory import peak, release
@@ -87,6 +107,8 @@ def _train(
     def before() -> str:
         return f"interrupted before the work began; {kept}"
 
+    if resume or (only_probed(run) and not force):
+        heed_probe(run, console, strict=strict)  # before a model is loaded for nothing
     while True:
         with interruptible(before), memory_advised(session):
             if not session.settled:
@@ -96,9 +118,14 @@ def _train(
             session = with_settings(session, {"model.precision": precision_name(loaded.dtype)})
         if not resume:  # only now: a model that cannot be loaded costs no old run
             config = stated.model_dump(mode="json")
-            RunDir.create(run.path, recipe_toml=stated.to_toml(), config=config, force=force)
+            RunDir.create(
+                run.path, recipe_toml=stated.to_toml(), config=config, force=force, keep=not force
+            )
         machine = describe_machine(session, loaded)
         write_json(run.environment, machine)
+        if probe and not run.begun and not run.probe.exists():
+            _probe_first(session, loaded, console)
+            heed_probe(run, console, strict=strict)
         try:
             with memory_advised(session):
                 train_step(session, loaded, console, resume=resume)
@@ -113,6 +140,44 @@ def _train(
         del loaded
         release()
         session, resume = with_settings(session, lower), True
+
+
+def _probe_first(session: Session, loaded: LoadedModel, console: Output) -> None:
+    from minirl.cli.probe import probe_step
+    from minirl.cli.settle import memory_advised
+
+    told = (
+        "probe interrupted; what was sampled is kept: the same command goes on, --no-probe leaves "
+        "it out"
+    )
+    with interruptible(lambda: told), memory_advised(session, sampling=True):
+        probe_step(session, loaded, console)
+
+
+def heed_probe(run: RunDir, console: Output, *, strict: bool) -> None:
+    """Say what the run's probe found, where there is one; loudly, where it is against training.
+
+    Raises:
+        NothingToLearn: it is, and ``strict``.
+    """
+    from minirl.cli.probe import AGAINST
+    from minirl.errors import NothingToLearn
+    from minirl.report.probe_table import TITLES
+    from minirl.rundir import read_json
+
+    if not run.probe.exists():
+        return
+    found = read_json(run.probe)
+    said = f"{TITLES[found['verdict']]}: {found['reason']}"
+    if found["verdict"] not in AGAINST:
+        console.say(f"probe: {said}")
+        return
+    where = "minirl probe RECIPE --levels all finds a level to start at"
+    todo = "; ".join([where, *found["recommend"]["why"]])
+    if strict:
+        raise NothingToLearn(f"the probe is against this training. {said}", fix=todo)
+    console.print("\nWARNING: the probe is against this training.", style="bold red")
+    console.say(f"{said}\n  fix:      {todo}\n")
 
 
 @contextlib.contextmanager

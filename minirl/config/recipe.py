@@ -136,6 +136,10 @@ class TrainConfig(_Section):
     """Write a checkpoint every so many steps (and at the end)."""
     keep_checkpoints: int = Field(2, ge=1)
     """How many checkpoints stay on disk."""
+    rewards: Literal["verifier", "coin"] = "verifier"
+    """`coin` trains on coin flips instead of the verifier's scores: the control that shows how much
+    of a gain is form (`minirl prove --random-reward`).
+    """
     report_to: Annotated[tuple[Tracker, ...], Field(strict=False)] = ()
     """TRL's trackers to report to besides metrics.jsonl."""
 
@@ -163,14 +167,16 @@ class EvalConfig(_Section):
 
 
 class ProbeConfig(_Section):
-    tasks: int = Field(128, ge=8)
-    """Most train tasks to sample; fewer where the answer is clear earlier."""
-    screen: int = Field(32, ge=4)
-    """Samples of a task at first."""
-    escalate: int = Field(300, ge=0)
-    """Go on to so many samples of a task that nothing has solved yet; 0 never does."""
-    max_samples: int = Field(6000, ge=64)
-    """Most samples in all."""
+    groups: int = Field(256, ge=24, multiple_of=8)
+    """Most groups of `train.group_size` rollouts to play; it stops where the answer is clear."""
+    screen: int = Field(32, ge=1)
+    """Where there is little to reinforce, go on to so many samples of a task that nothing solved,
+    and then
+    """
+    escalate: int = Field(300, ge=1)
+    """to so many: none of 300 solved means less than 1 %, with 95 % confidence."""
+    escalate_tasks: int = Field(1, ge=0)
+    """How many such tasks; 0 leaves that out."""
 
 
 class ProveConfig(_Section):
@@ -183,13 +189,17 @@ class ProveConfig(_Section):
     top_p: float = Field(1.0, gt=0.0, le=1.0)
     """Nucleus sampling; 1 is off."""
     checkpoint_samples: int = Field(8, ge=0)
-    """Samples a task for each checkpoint on disk; 0 leaves checkpoints out."""
+    """Samples a task for each checkpoint on disk (`train.keep_checkpoints`) and for a run that was
+    trained on coin flips; 0 leaves checkpoints out.
+    """
     regressions: Names = ()
     """Environments on which nothing should be lost (`NAME:LEVEL`); empty chooses sibling levels and
     one that is unrelated.
     """
     regression_tasks: int = Field(50, ge=0)
     """Tasks of each of them; 0 leaves them out."""
+    regression_samples: int = Field(4, ge=1)
+    """Samples of each of those tasks and policy."""
 
 
 class Recipe(_Section):

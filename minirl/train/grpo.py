@@ -25,7 +25,7 @@ from minirl.models.policy import ModelPolicy
 from minirl.models.repeatable import repeatable
 from minirl.models.sampler import SamplingParams
 from minirl.models.unsloth import chatter_aside
-from minirl.rundir import RunDir, append_jsonl, disk_errors, keep_steps
+from minirl.rundir import RunDir, append_jsonl, disk_errors, keep_steps, read_json
 from minirl.train import logprob_head
 from minirl.train.bridge import RolloutBridge, reward_function
 from minirl.train.settings import grpo_config, grpo_settings
@@ -85,6 +85,8 @@ def train(
         batch=sampling.batch,
     )
     stream = TaskStream(env, recipe.stream, seed=recipe.seed)
+    if recipe.stream.strategy == "curriculum" and run.probe.exists():
+        stream.begin_from(read_json(run.probe))
     bridge = RolloutBridge(policy, env, stream, recipe, run, on_rollouts)
     checkpoint = _prepare(run, stream, resume=resume)
     settings = grpo_settings(

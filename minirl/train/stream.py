@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from minirl.types import Group, Task
 
 PRIOR = 0.5  # Jeffreys' Beta(1/2, 1/2)
 DISCOUNT = 0.5  # how much of the old evidence a new visit keeps: the policy has moved on since
+PROBE_WEIGHT = 2.0  # samples that a probe's fit across tasks counts for in each of them
 _STRETCH = 1_000_000  # tasks between the starts of two seeds' walks
 
 
@@ -35,10 +36,28 @@ class TaskStream:
         self._next = 0
         self._size = env.size("train")
         self._pool = config.pool if self._size is None else min(config.pool, self._size)
+        self._prior = (PRIOR, PRIOR)
         self._lap = -1
         self._order = np.empty(0, dtype=np.int64)
         self._a = np.full(self._pool, PRIOR)
         self._b = np.full(self._pool, PRIOR)
+
+    def begin_from(self, probe: Mapping[str, Any]) -> None:
+        """Take a probe's findings (probe.json) as priors of the curriculum.
+
+        Every task begins at the probe's fit across tasks, tempered to the weight of
+        :data:`PROBE_WEIGHT` samples, since a single task may well differ from the rest; those that
+        were sampled take their counts on top, tempered to one group, since the policy moves on.
+        """
+        fit, group = probe["fit"], probe["group_size"]
+        weight = min(1.0, PROBE_WEIGHT / (fit["alpha"] + fit["beta"]))
+        self._prior = (weight * fit["alpha"], weight * fit["beta"])
+        self._a[:], self._b[:] = self._prior
+        for task in probe["tasks"]:
+            if task["index"] < self._pool:
+                share = min(1.0, group / task["sampled"])
+                self._a[task["index"]] += share * task["solved"]
+                self._b[task["index"]] += share * (task["sampled"] - task["solved"])
 
     def draw(
         self, n: int, *, step: int, round_: int = 0, exclude: Sequence[int] = ()
@@ -50,7 +69,8 @@ class TaskStream:
         else:
             rng = np.random.default_rng([self._seed, step, round_])
             distance = np.abs(rng.beta(self._a, self._b) - 0.5)
-            order = [int(i) for i in np.argsort(distance, kind="stable")]
+            # Where nothing is ever solved all draws are 0, and the first tasks would always win.
+            order = [int(i) for i in np.lexsort((rng.random(self._pool), distance))]
             fresh = [i for i in order if i not in set(exclude)]
             indices = (fresh or order)[:n]
             indices += [indices[k % len(indices)] for k in range(n - len(indices))]
@@ -71,16 +91,20 @@ class TaskStream:
         for group in groups:
             i = group.task.index
             if i < self._pool:
-                self._a[i] = PRIOR + DISCOUNT * (self._a[i] - PRIOR) + group.solved
-                self._b[i] = (
-                    PRIOR + DISCOUNT * (self._b[i] - PRIOR) + len(group.rollouts) - group.solved
-                )
+                a, b = self._prior
+                failed = len(group.rollouts) - group.solved
+                self._a[i] = a + DISCOUNT * (self._a[i] - a) + group.solved
+                self._b[i] = b + DISCOUNT * (self._b[i] - b) + failed
 
     def state(self) -> dict[str, Any]:
         """JSON-ready; exact, since Python writes floats so that they read back the same."""
-        return {"next": self._next, "a": self._a.tolist(), "b": self._b.tolist()}
+        a, b = self._a.tolist(), self._b.tolist()
+        return {"next": self._next, "prior": list(self._prior), "a": a, "b": b}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a :meth:`state`, whatever :meth:`begin_from` has read since."""
         self._next = int(state["next"])
+        a, b = state["prior"]
+        self._prior = (float(a), float(b))
         self._a = np.asarray(state["a"], dtype=float)
         self._b = np.asarray(state["b"], dtype=float)
