@@ -13,6 +13,7 @@ from minirl.config import Recipe
 from minirl.envs.base import Environment
 from minirl.rollout import Policy, play
 from minirl.rundir import RunDir, append_jsonl
+from minirl.train.coin import flipped
 from minirl.train.stream import TaskStream
 from minirl.types import Group
 
@@ -128,6 +129,8 @@ class RolloutBridge:
                 + round_ * self._env.max_turns,
                 on_progress=self._on_progress,
             )
+            if self._recipe.train.rewards == "coin":
+                groups = flipped(groups, seed=self._recipe.seed, step=step, round_=round_)
             self.stream.update(groups)
             out.played += groups
             useful += [g for g in groups if g.has_signal]

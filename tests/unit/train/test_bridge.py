@@ -46,12 +46,12 @@ class Parity(Environment[EnvConfig]):
         return 1000
 
 
-def _bridge(tmp_path: Path, rounds: int) -> RolloutBridge:
+def _bridge(tmp_path: Path, rounds: int, **train: Any) -> RolloutBridge:
     env = Parity()
     recipe = Recipe.model_validate(
         {
             "env": {"name": "parity"},
-            "train": {"group_size": G, "prompts_per_step": 6},
+            "train": {"group_size": G, "prompts_per_step": 6, **train},
             "stream": {"resample_rounds": rounds},
         }
     )
@@ -111,3 +111,25 @@ def test_the_reward_function_hands_scores_through_and_logs_the_metrics(tmp_path:
     assert reward.__name__ == "parity"
     assert reward(score_value=[0.5, 1.0], log_metric=logged.__setitem__, prompts=[]) == [0.5, 1.0]
     assert logged == pytest.approx(bridge.last.metrics())
+
+
+def test_coin_flips_replace_the_rewards_and_nothing_else(tmp_path: Path) -> None:
+    plain = _bridge(tmp_path / "a", 0).play_step(3, 6)
+    flipped = _bridge(tmp_path / "b", 0, rewards="coin").play_step(3, 6)
+    again = _bridge(tmp_path / "c", 0, rewards="coin").play_step(3, 6)
+    other = _bridge(tmp_path / "d", 0, rewards="coin").play_step(4, 6)
+    assert [g.values for g in flipped.played] == [g.values for g in again.played]
+    assert [g.values for g in flipped.played] != [g.values for g in other.played]
+    assert [g.solved for g in flipped.played] == [g.solved for g in plain.played]
+    assert flipped.metrics()["solved"] == plain.metrics()["solved"]
+
+
+def test_coin_flips_are_fair_and_blind(tmp_path: Path) -> None:
+    steps = [_bridge(tmp_path, 0, rewards="coin").play_step(s, 6) for s in range(200)]
+    scores = [r.score for s in steps for g in s.played for r in g.rollouts]
+    won = [s.value for s in scores]
+    assert set(won) == {0.0, 1.0}
+    n = len(won)
+    assert abs(sum(won) / n - 0.5) < 3 * 0.5 / n**0.5
+    agree = sum(s.value == s.solved for s in scores) / n
+    assert abs(agree - 0.5) < 3 * 0.5 / n**0.5
