@@ -10,11 +10,15 @@ import typer
 from minirl.cli import options as o
 
 if TYPE_CHECKING:
+    from minirl.cli.served import Served
     from minirl.config import Recipe
     from minirl.envs.base import Environment
     from minirl.rollout.policy import Policy
 
-EXAMPLE = "Example:  minirl sample quickstart --policy base --tasks 2 -n 4"
+EXAMPLE = (
+    "Example:  minirl sample quickstart --policy base --tasks 2 -n 4\n\n"
+    "A served model:  minirl sample quickstart --endpoint http://localhost:8000 --model NAME"
+)
 
 
 def command(
@@ -37,17 +41,44 @@ def command(
     env: o.Env = None,
     seed: o.Seed = None,
     runs: o.Runs = o.RUNS,
+    endpoint: o.Endpoint = None,
+    model: o.Model = None,
+    concurrency: o.Concurrency = o.CONCURRENCY,
+    choices: o.Choices = o.CHOICES,
+    timeout: o.Timeout = o.TIMEOUT,
+    retries: o.Retries = o.RETRIES,
+    max_requests: o.MaxRequests = None,
+    max_tokens_total: o.MaxTokensTotal = None,
+    max_cost: o.MaxCost = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
     as_json: o.Json = False,
 ) -> None:
     """Show rollouts with their scores."""
     import sys
 
+    from minirl.cli.served import served_model
     from minirl.cli.session import guarded, open_env, read_recipe, reopen, run_path
     from minirl.errors import ConfigError, UnknownNameError
     from minirl.rollout.engine import play
     from minirl.rundir import RunDir
     from minirl.types import SPLITS, json_line
 
+    served = served_model(
+        endpoint,
+        model,
+        concurrency=concurrency,
+        choices=choices,
+        timeout=timeout,
+        retries=retries,
+        max_requests=max_requests,
+        max_tokens_total=max_tokens_total,
+        max_cost=max_cost,
+        price_in=price_in,
+        price_out=price_out,
+    )
+    if served and policy:
+        raise ConfigError("--policy and --endpoint contradict each other", fix="give one of them")
     where = RunDir(run_path(target, runs))
     if where.exists:
         if env is not None:
@@ -68,7 +99,7 @@ def command(
             ) from None
         environment, run = open_env(recipe), None
     adapter = run.adapter if run and run.trained else None
-    chosen = policy or ("tuned" if adapter else "base")
+    chosen = policy or ("tuned" if adapter and not served else "base")
     if chosen not in POLICIES:
         raise ConfigError(f"no policy {chosen!r}", expected=" or ".join(POLICIES))
     if chosen == "tuned" and adapter is None:
@@ -80,7 +111,7 @@ def command(
         guarded(environment, "task", environment.task, matching[0], first + i) for i in range(tasks)
     ]
     groups = play(
-        _policy(chosen, recipe, environment, adapter),
+        _asked(served, recipe) if served else _policy(chosen, recipe, environment, adapter),
         environment,
         asked,
         n,
@@ -98,11 +129,19 @@ def command(
     for rollout in rollouts:
         console.print(rollout_text(rollout.as_record()), soft_wrap=True)
     rate = clustered_rate([(g.solved, len(g.rollouts)) for g in groups])
-    console.say(f"{chosen}: solved {rate}")
+    console.say(f"{served.server.model if served else chosen}: solved {rate}")
 
 
 SCRIPTS = ("gold", "random", "cheater")
 POLICIES = ("tuned", "base", *SCRIPTS)
+
+
+def _asked(served: Served, recipe: Recipe) -> Policy:
+    from minirl.endpoint import Sampling
+    from minirl.report.console import notices
+
+    s = recipe.sampling
+    return served.policy(Sampling(s.temperature, s.top_p, s.top_k), None, notices())
 
 
 def _policy(chosen: str, recipe: Recipe, env: Environment[Any], adapter: Path | None) -> Policy:

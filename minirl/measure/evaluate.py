@@ -6,18 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minirl.config import Recipe
 from minirl.envs.base import Environment
 from minirl.measure.tasks import held_out
-from minirl.models.load import LoadedModel
-from minirl.models.policy import ModelPolicy
-from minirl.models.sampler import SamplingParams
 from minirl.rollout import Policy, play
 from minirl.rundir import RunDir, write_json, write_text
 from minirl.stats import Difference, Rate, clustered_rate, mcnemar_exact, paired_difference
 from minirl.types import Group, StopReason, Task, json_line
+
+if TYPE_CHECKING:
+    from minirl.models.load import LoadedModel
 
 SAMPLING_SEED = 1_000_000_007  # apart from every training step's
 
@@ -76,6 +76,9 @@ def evaluate(
     Args:
         on_progress: called with (policy name, finished episodes, all episodes).
     """
+    from minirl.models.policy import ModelPolicy
+    from minirl.models.sampler import SamplingParams
+
     tasks = held_out(env, recipe.eval.tasks)
     groups: dict[str, list[Group]] = {}
     for name in ("base", "tuned"):

@@ -116,11 +116,18 @@ class TrainingView:
 
 
 def evaluation_table(record: Mapping[str, Any]) -> Table:
-    """eval.json as a table: base against tuned. It fits a terminal of 80 columns."""
+    """eval.json as a table: base against tuned, or a served model by itself. It fits a terminal of
+    80 columns.
+    """
     table = Table(title=f"{record['env']}, held-out tasks, T = {record['temperature']:g}")
-    for column in ("", "base", "tuned"):
-        table.add_column(column, no_wrap=True)
-    sides = [record["base"], record["tuned"]]
+    sides = [record["base"]]
+    names = ["base", "tuned"]
+    if record["tuned"]:
+        sides.append(record["tuned"])
+    else:
+        names = [visible(record["model"], limit=60)]
+    for column in ("", *names):
+        table.add_column(Text(column), no_wrap=True)
     table.add_row("solved", *(rate_text(s["solved"]) for s in sides), style="bold")
     if all(s["lenient"] for s in sides):
         table.add_row("lenient", *(rate_text(s["lenient"]) for s in sides))

@@ -31,20 +31,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "envs": BASE,
     "models": ENGINE,
     "rollout": ENGINE,
+    # A served model is a policy by its shape alone. Apart from rollout, which knows no network.
+    "endpoint": BASE,
     "train": ENGINE | {"models", "rollout"},
     "measure": ENGINE | {"models", "rollout"},
     "export": ENGINE | {"models", "rollout"},
     "plan": ENGINE | {"models"},  # names and machines; nothing of it loads a model
     "report": BASE,
     "cli": ENGINE
-    | {"models", "plan", "rollout", "train", "measure", "export", "report", "__init__"},
+    | {"endpoint", "models", "plan", "rollout", "train", "measure", "export", "report", "__init__"},
     "__init__": {"types", "envs"},  # the public API
     "__main__": {"cli"},
 }
 
 TORCH = {"torch", "accelerate", "bitsandbytes", "peft", "transformers", "trl", "unsloth", "vllm"}
-NO_TORCH = BASE | {"envs", "plan", "report", "__init__", "__main__"}
-NO_DATASETS = BASE | {"plan", "report", "__init__", "__main__"}
+NO_TORCH = BASE | {"envs", "endpoint", "plan", "report", "__init__", "__main__"}
+NO_DATASETS = BASE | {"endpoint", "plan", "report", "__init__", "__main__"}
 # What a command's module may import before the command runs; everything else slows `--help` down.
 CLI_AT_START = {"typer", "click", "rich"}
 CLI_ROOMS_AT_START = {"errors", "__init__"}
