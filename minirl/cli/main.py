@@ -15,7 +15,20 @@ import typer
 import typer.core
 
 import minirl
-from minirl.cli import doctor, envs, evaluate, models, plan, play, recipes, run, sample
+from minirl.cli import (
+    doctor,
+    envs,
+    evaluate,
+    models,
+    plan,
+    play,
+    probe,
+    prove,
+    recipes,
+    report,
+    run,
+    sample,
+)
 from minirl.errors import Interrupted, MinirlError
 
 
@@ -47,9 +60,12 @@ app = typer.Typer(
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("probe", epilog=probe.EXAMPLE)(probe.command)
 app.command("run", epilog=run.RUN_EXAMPLE)(run.run)
 app.command("train", epilog=run.TRAIN_EXAMPLE)(run.train)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.command)
+app.command("prove", epilog=prove.EXAMPLE)(prove.command)
+app.command("report", epilog=report.EXAMPLE)(report.command)
 app.command("sample", epilog=sample.EXAMPLE)(sample.command)
 app.command("play", epilog=play.EXAMPLE)(play.command)
 app.command("plan", epilog=plan.EXAMPLE)(plan.command)
