@@ -75,7 +75,7 @@ def printed(notebook: Any) -> str:
 
 
 def test_there_are_notebooks() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"quickstart", "own_environment"}
+    assert {path.stem for path in NOTEBOOKS} >= {"quickstart", "own_environment", "probe_and_prove"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -155,6 +155,23 @@ def test_own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     out = printed(done)
     assert re.search(r"gold: solved 100\S* %", out)
     assert re.search(r"cheater: solved 0\S* %", out)
+
+
+@pytest.mark.slow
+def test_probe_and_prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choices = PARAMETERS.format(more="--set probe.groups=24 --set probe.escalate=40")
+    choices += 'PROOF = "--tasks 6 --samples 4 --set prove.regression_tasks=4"\n'
+    done = execute(COLAB / "probe_and_prove.ipynb", tmp_path, choices, monkeypatch)
+    run = tmp_path / "runs" / "tested"
+    probe = json.loads((run / "probe.json").read_text())
+    proof = json.loads((run / "prove.json").read_text())
+    assert 24 * 4 <= probe["samples"] <= 24 * 4 + 40
+    assert (proof["tasks"], proof["samples"]) == (6, 4)
+    out = printed(done)
+    assert probe["reason"][:20] in out
+    assert proof["verdict"].upper() in out
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert proof["reasons"][0][:20] in page
 
 
 def test_the_environment_of_the_notebook_keeps_its_promises(tmp_path: Path) -> None:

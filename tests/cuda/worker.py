@@ -193,7 +193,8 @@ def recipe_file() -> dict[str, Any]:
         "stream.resample_rounds": 0,
         "eval.tasks": 3,
     }
-    words = ["run", "tiny", "--json", "--runs", str(HOME / f"{BACKEND}-runs"), "--seed", SEED]
+    words = ["run", "tiny", "--no-probe", "--json", "--seed", SEED]
+    words += ["--runs", str(HOME / f"{BACKEND}-runs")]
     words += [w for key, value in changes.items() for w in ("--set", f"{key}={value}")]
     out = io.StringIO()
     runs = {name: RunDir(HOME / f"{BACKEND}-runs" / name) for name in ("unbroken", "broken")}

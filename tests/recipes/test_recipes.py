@@ -190,7 +190,7 @@ def test_two_steps_on_the_tiny_model(
 ) -> None:
     resolve_model("tiny")
     with pytest.raises(SystemExit) as stop:
-        main(["run", name, "--runs", str(tmp_path), "--json", *OVERRIDES])
+        main(["run", name, "--no-probe", "--runs", str(tmp_path), "--json", *OVERRIDES])
     out, err = capsys.readouterr()
     assert not stop.value.code, err
     finished(name, json.loads(out), tmp_path / name)
@@ -204,3 +204,6 @@ def test_two_steps_in_a_process_of_its_own(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     finished("quickstart", json.loads(done.stdout), tmp_path / "quickstart")
+    probe = json.loads((tmp_path / "quickstart" / "probe.json").read_text())
+    assert probe["group_size"] == 4
+    assert probe["samples"] >= 24 * 4

@@ -16,6 +16,7 @@ import pytest
 from minirl.rundir import RunDir, read_jsonl, write_json
 
 SHORT = ("--set", "train.steps=2", "--set", "eval.tasks=4", "--set", "train.save_every=1")
+UNPROBED = (*SHORT, "--no-probe")
 
 
 def one_screen(err: str) -> bool:
@@ -32,7 +33,7 @@ def one_screen(err: str) -> bool:
         ("group_size=4", "did you mean 'train.group_size'?"),
         ("eval.group_size=4", "eval.group_size: no such key; did you mean 'train.group_size'?"),
         ("eval.grup_size=4", "did you mean 'train.group_size'?"),
-        ("train.temperature=1", "did you mean 'sampling.temperature' or 'eval.temperature'?"),
+        ("train.temperature=1", "'eval.temperature' or 'prove.temperature'?"),
         ("zzz=1", "known here: description, seed, env, model"),
         ("train.steps=many", "train.steps: must be an integer, got 'many' (a string)"),
         ("train.steps=true", "must be an integer, got True (a boolean)"),
@@ -260,7 +261,7 @@ def mount(tmp_path):
 
 def test_a_full_disk_loses_nothing(minirl, tiny_cache, mount):
     disk = mount("size=2m")
-    words = ("run", "tiny", *SHORT, "--set", "train.keep_checkpoints=9", "--runs", disk)
+    words = ("run", "tiny", *UNPROBED, "--set", "train.keep_checkpoints=9", "--runs", disk)
     words = (*words, "--set", "train.steps=6")
     ended = minirl(*words)
     assert ended.code == 1
@@ -290,7 +291,7 @@ def test_a_read_only_place(minirl, mount):
 
 
 def test_an_environment_that_raises_is_told_with_its_task(minirl, tiny_cache, my_env):
-    words = ("run", "tiny", "--env", my_env, *SHORT)
+    words = ("run", "tiny", "--env", my_env, *UNPROBED)
     Path("do").write_text("raise in train")
     ended = minirl(*words)
     assert ended.code == 1
@@ -309,7 +310,7 @@ def test_an_environment_that_raises_is_told_with_its_task(minirl, tiny_cache, my
 
 
 def test_ctrl_c_in_training_then_in_evaluation_then_resume(minirl, tiny_cache, my_env):
-    words = ("run", "tiny", "--env", my_env, *SHORT, "--set", "train.steps=3")
+    words = ("run", "tiny", "--env", my_env, *UNPROBED, "--set", "train.steps=3")
     Path("do").write_text("interrupt train")
     ended = minirl(*words)
     assert ended.code == 130
@@ -366,7 +367,8 @@ def test_the_precision_of_the_first_call_holds_for_resume_alone(
 
 
 def test_a_real_sigint(tmp_path, tiny_cache):
-    words = [sys.executable, "-m", "minirl", "run", "tiny", "--set", "train.steps=500"]
+    words = [sys.executable, "-m", "minirl", "run", "tiny", "--no-probe"]
+    words += ["--set", "train.steps=500"]
     with subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
         metrics = tmp_path / "runs" / "tiny" / "train" / "metrics.jsonl"
         deadline = time.monotonic() + 60

@@ -51,7 +51,7 @@ def test_running_out_is_told_with_what_to_lower(minirl, small_card):
 
 
 def test_auto_fit_goes_on_with_less_from_the_last_checkpoint(minirl, small_card, tmp_path):
-    ended = minirl("run", "tiny", *SETTINGS, "--auto-fit", "--json")
+    ended = minirl("run", "tiny", *SETTINGS, "--auto-fit", "--no-probe", "--json")
     assert ended.code == 0, ended.err
     assert "going on with train.micro_batch = 4" in ended.err
     assert "going on with train.micro_batch = 2" in ended.err
