@@ -61,8 +61,7 @@ def measure(level: str, runs: Path) -> dict[str, Any]:
     probed, trained = RunDir(runs / f"{name}-probe"), RunDir(runs / name)
     place = ("--runs", str(runs))
     if not probed.probe.exists():
-        again = ("--resume",) if probed.exists else ()
-        minirl("probe", RECIPE, *settings(level), "--name", probed.path.name, *place, *again)
+        minirl("probe", RECIPE, *settings(level), "--name", probed.path.name, *place)
     if not trained.eval.exists():
         again = ("--resume",) if trained.exists else ()
         minirl("run", RECIPE, *settings(level), "--name", name, "--no-probe", *place, *again)
@@ -71,9 +70,17 @@ def measure(level: str, runs: Path) -> dict[str, Any]:
         "level": level,
         "probe": read_json(probed.probe),
         "eval": read_json(trained.eval),
-        "first": steps[0],
+        "observed": observed([round(s["signal"] * GROUPS) for s in steps]),
         "seconds": sum(s["time"]["step"] for s in steps),
     }
+
+
+def observed(with_signal: list[int]) -> tuple[int, int]:
+    """(groups with signal, groups) that the base model itself played: those of the first step, and
+    of further ones while no group had any, for then there was no gradient either.
+    """
+    steps = next((i for i, k in enumerate(with_signal) if k), len(with_signal) - 1) + 1
+    return sum(with_signal[:steps]), steps * GROUPS
 
 
 def agrees(predicted: Interval, value: float, seen: Interval, observed: float) -> bool:
@@ -90,11 +97,9 @@ def row(result: dict[str, Any]) -> str:
     """One line of the table."""
     probe, evaluation = result["probe"], result["eval"]
     signal = probe["signal"][str(probe["group_size"])]
-    with_signal = round(result["first"]["signal"] * GROUPS)
-    seen = wilson_interval(with_signal, GROUPS)
-    fits = agrees(
-        Interval(signal["low"], signal["high"]), signal["value"], seen, with_signal / GROUPS
-    )
+    with_signal, groups = result["observed"]
+    seen, found = wilson_interval(with_signal, groups), with_signal / groups
+    fits = agrees(Interval(signal["low"], signal["high"]), signal["value"], seen, found)
     gain = evaluation["difference"]
     cells = [
         result["level"],
@@ -102,7 +107,7 @@ def row(result: dict[str, Any]) -> str:
         f"{probe['samples']:,}",
         share(probe["solved"]),
         share(signal),
-        f"{percent(with_signal / GROUPS)} {bounds(seen.low, seen.high)}" + ("" if fits else " (!)"),
+        f"{percent(found)} {bounds(seen.low, seen.high)} (n = {groups})" + ("" if fits else " (!)"),
         f"{percent(evaluation['base']['solved']['value'])} → "
         f"{percent(evaluation['tuned']['solved']['value'])}",
         f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]",
@@ -129,7 +134,7 @@ HEADER = (
     "samples",
     "solved, %",
     "expected groups with signal, %",
-    f"observed, % (n = {GROUPS})",
+    "observed, %",
     "held-out solved, % (n = 200)",
     "gain, points",
     "training, min",

@@ -14,11 +14,12 @@ PROBE_RULES = {
     "ease": "Between 10 and 30 % of groups carry signal.",
     "cold_start": "Fewer than 10 % of groups carry signal, because next to nothing is solved: "
     "reinforcement cannot make likelier what is never sampled.",
-    "saturated": "Fewer groups carry signal than training needs, because most is solved already.",
+    "saturated": "Fewer than 30 % of groups carry signal, because 80 % or more is solved already.",
 }
 PROVE_RULES = {
     "narrowed": "pass@1 or pass@K fell: its interval lies below 0.",
-    "format only": "pass@1 rose, but the right answer, read in any form, is no more frequent.",
+    "format only": "pass@1 rose, but the right answer, read in any form, is no more frequent: it "
+    "stands less often in a wrong form.",
     "expanded": "pass@K rose, and tasks that the base never solved are solved more often than "
     "guessing explains.",
     "sharpened": "pass@1 rose by more than form, and nothing shows that more tasks can be solved: "
