@@ -63,6 +63,8 @@ class Probe:
             environment does not report it.
         guess: what the reference answers of other tasks score; None where there are none.
         signal: by group size; the recipe's own among them.
+        first_step: of the groups of training's first step, how many will carry signal, at least and
+            at most (95 %).
         spread: of the success probabilities over tasks.
         recommend: ``group_size`` (None where no size helps), ``max_tokens``, and ``why``.
         lengths: mean, p50, p95 and max of tokens a rollout.
@@ -78,6 +80,7 @@ class Probe:
     truncated: Rate
     guess: Rate | None
     signal: dict[int, Signal]
+    first_step: tuple[int, int]
     spread: SuccessSpread
     recommend: dict[str, Any]
     lengths: dict[str, float]
@@ -118,6 +121,11 @@ class Probe:
             "truncated": asdict(self.truncated),
             "guess": self.guess and asdict(self.guess),
             "signal": {str(g): asdict(s) for g, s in self.signal.items()},
+            "first_step": {
+                "groups": self.recipe.train.prompts_per_step,
+                "low": self.first_step[0],
+                "high": self.first_step[1],
+            },
             "fit": {"alpha": alpha, "beta": beta},
             "distribution": {"edges": list(EDGES), "share": self.spread.shares(EDGES)},
             "recommend": self.recommend,
@@ -180,6 +188,7 @@ def conclude(env: Environment[Any], recipe: Recipe, played: Sequence[Played]) ->
         truncated=truncated,
         guess=_guess(env, recipe, len(by_task[1])),
         signal=signal,
+        first_step=design.predicted(k, n, recipe.train.prompts_per_step),
         spread=spread,
         recommend=_recommend(recipe, verdict, signal, truncated, played),
         lengths={

@@ -30,6 +30,11 @@ def probe_text(record: Mapping[str, Any]) -> list[str]:
     if record["guess"]:
         lines.append(f"  guessing      {rate_text(record['guess'])}")
     lines.append(f"  cut off       {rate_text(record['truncated'])}")
+    first = record["first_step"]
+    lines.append(
+        f"  first step    of its {first['groups']} groups, {first['low']} to {first['high']} will "
+        "carry signal"
+    )
     lines += ["", "  share of tasks by how often the base solves them (fitted)"]
     edges, shares = record["distribution"]["edges"], record["distribution"]["share"]
     for low, high, share in zip(edges, edges[1:], shares, strict=False):

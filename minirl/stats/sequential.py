@@ -21,6 +21,8 @@ from scipy import optimize, special
 from minirl.stats.counts import check_confidence, check_counts, normal_quantile
 from minirl.stats.rates import Interval, Rate, wilson_of
 
+EDGES = np.linspace(0.0, 1.0, 501)  # of the shares that a prediction averages over
+
 Zone = Literal["low", "middle", "high"]
 Floats = NDArray[np.float64]
 
@@ -111,6 +113,30 @@ class Sequential:
         tail = (1 - confidence) / 2
         return Interval(self._share_where(k, n, tail), self._share_where(k, n, 1 - tail))
 
+    def predicted(self, k: int, n: int, further: int, confidence: float = 0.95) -> tuple[int, int]:
+        """How many of ``further`` observations will say yes, least and most, after the design ended
+        with ``k`` of ``n``.
+
+        The counts' distribution is binomial, averaged over the confidence distribution of the share
+        (Lawless & Fredette 2005, Biometrika 92:529), so it knows both what the design does not know
+        and the luck of the draw. Counts are whole, and rounded outwards.
+
+        Raises:
+            ValueError: the design does not end there.
+        """
+        check_confidence(confidence)
+        if further < 1:
+            raise ValueError(f"further must be at least 1, got {further}")
+        weights = np.diff(self._on_edges @ self._at_least(k, n))  # (shares,), between the edges
+        weights = np.maximum(weights, 0.0) / np.maximum(weights, 0.0).sum()
+        shares = (EDGES[1:] + EDGES[:-1]) / 2
+        counts = np.arange(further + 1)
+        below = special.bdtr(counts, further, shares[:, None])  # (shares, counts)
+        cumulated = weights @ below
+        tail = (1 - confidence) / 2
+        low = int(np.searchsorted(cumulated, tail))
+        return low, int(np.searchsorted(cumulated, 1 - tail))
+
     def estimate(self, k: int, n: int) -> float:
         """The share that makes an end as high as this as likely as a lower one: k/n without the
         bias of having stopped there.
@@ -144,6 +170,10 @@ class Sequential:
     def _share_where(self, k: int, n: int, chance: float) -> float:
         weights = self._at_least(k, n)
         return _root(lambda share: float(self.probabilities(share) @ weights) - chance)
+
+    @cached_property
+    def _on_edges(self) -> Floats:
+        return self.probabilities(EDGES)  # (edges, ends)
 
     @property
     def ends(self) -> list[tuple[int, int]]:

@@ -216,6 +216,7 @@ def _probe(verdict: str, signal: float) -> dict[str, Any]:
         "lenient": rate,
         "truncated": asdict(clustered_rate([(0, 8)] * 48)),
         "guess": asdict(clustered_rate([(i % 12 == 0, 8) for i in range(48)])),
+        "first_step": {"groups": 4, "low": 1, "high": 4},
         "signal": {
             "4": share(signal * 0.7, "played"),
             "8": share(signal, "played"),

@@ -35,6 +35,7 @@ def record(**change: Any) -> dict[str, Any]:
         "truncated": rate(0.1),
         "guess": rate(0.01),
         "signal": signal,
+        "first_step": {"groups": 8, "low": 2, "high": 7},
         "distribution": {"edges": [0.0, 0.01, 0.5, 1.0], "share": [0.5, 0.4, 0.1]},
         "price": {
             "rollouts": 12_800,

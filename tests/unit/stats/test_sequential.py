@@ -150,6 +150,33 @@ def test_interval_coverage_is_exact():
     assert 0.94 <= moderate.mean() <= 0.96
 
 
+@pytest.mark.parametrize("further", [8, 24])
+def test_prediction_coverage_is_exact(further):
+    """Over every end of the design and every count that may follow, for each share."""
+    shares = np.linspace(0.02, 0.98, 33)
+    bounds = np.array([PROBE.predicted(k, n, further) for k, n in PROBE.ends])  # (ends, 2)
+    inside = np.array(
+        [
+            oracle.binom.cdf(bounds[:, 1], further, y)
+            - oracle.binom.cdf(bounds[:, 0] - 1, further, y)
+            for y in shares
+        ]
+    )  # (shares, ends)
+    covered = (PROBE.probabilities(shares) * inside).sum(axis=1)
+    assert covered.min() >= 0.93
+    assert 0.945 <= covered.mean() <= 0.985
+
+
+def test_predictions_of_many_observations_are_the_shares_own_interval():
+    low, high = PROBE.interval(16, 24)
+    least, most = PROBE.predicted(16, 24, 4000)
+    assert least / 4000 == pytest.approx(low, abs=0.02)
+    assert most / 4000 == pytest.approx(high, abs=0.02)
+    assert PROBE.predicted(24, 24, 8)[1] == 8
+    with pytest.raises(ValueError, match="further must be at least 1"):
+        PROBE.predicted(16, 24, 0)
+
+
 def test_estimate_corrects_what_stopping_early_exaggerates():
     for share in (0.149, 0.216, 0.35, 0.57):
         chance = PROBE.probabilities(share)
