@@ -71,7 +71,6 @@ def measure(level: str, runs: Path) -> dict[str, Any]:
         "probe": read_json(probed.probe),
         "eval": read_json(trained.eval),
         "observed": observed([round(s["signal"] * GROUPS) for s in steps]),
-        "seconds": sum(s["time"]["step"] for s in steps),
     }
 
 
@@ -111,7 +110,6 @@ def row(result: dict[str, Any]) -> str:
         f"{percent(evaluation['base']['solved']['value'])} → "
         f"{percent(evaluation['tuned']['solved']['value'])}",
         f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]",
-        f"{result['seconds'] / 60:.1f}",
     ]
     return "| " + " | ".join(cells) + " |"
 
@@ -137,7 +135,6 @@ HEADER = (
     "observed, %",
     "held-out solved, % (n = 200)",
     "gain, points",
-    "training, min",
 )
 
 

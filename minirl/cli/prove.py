@@ -64,8 +64,9 @@ def command(
     if random_reward:
         other = _control(session, RunDir.open(run_path(random_reward, runs)))
     console = notices()
-    if session.run.prove.exists() and not force:
-        if changes or random_reward:
+    # A control is put beside the samples that are there; with other settings, those are refused.
+    if session.run.prove.exists() and not force and other is None:
+        if changes:
             raise RunDirError(
                 f"{session.run.prove} exists already",
                 fix="--force proves anew with your options",

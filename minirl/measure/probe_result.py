@@ -269,7 +269,8 @@ def _reason(
         if more:
             ever = sum(hits[i] > 0 for i in more)
             most = max(sampled[i] for i in more)
-            said += f"; of {len(more)} unsolved tasks sampled on (up to {most} times), "
+            tasks = "1 unsolved task" if len(more) == 1 else f"{len(more)} unsolved tasks"
+            said += f"; of {tasks} sampled on (up to {most} times), "
             said += f"{ever} {'was' if ever == 1 else 'were'} solved"
         if lenient and lenient.low > solved.high:
             said += (

@@ -104,7 +104,7 @@ class TaskStream:
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a :meth:`state`, whatever :meth:`begin_from` has read since."""
         self._next = int(state["next"])
-        a, b = state["prior"]
+        a, b = state.get("prior", (PRIOR, PRIOR))  # without a probe it was Jeffreys', once unsaid
         self._prior = (float(a), float(b))
         self._a = np.asarray(state["a"], dtype=float)
         self._b = np.asarray(state["b"], dtype=float)

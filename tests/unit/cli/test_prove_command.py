@@ -37,14 +37,23 @@ def runs(trained, tmp_path):
 
 
 def test_a_proof_is_printed_and_written(minirl, runs):
-    ended = minirl("prove", "real", *SMALL, "--random-reward", "flips")
+    ended = minirl("prove", "real", *SMALL)
     assert ended.code == 0, ended.err
     record = read_json(runs / "real" / "prove.json")
     assert ended.out.startswith(record["verdict"].upper())
     assert "tuned - base, points" in ended.out
-    assert record["random_reward"]["run"] == "runs/flips"
+    assert record["random_reward"] is None
     assert [row["step"] for row in record["checkpoints"]] == [0, 1, 2]
     assert "base: 16" in ended.err  # progress, where there is no terminal
+
+    # A control is put beside the samples that are there already.
+    ended = minirl("prove", "real", *SMALL, "--random-reward", "flips")
+    assert ended.code == 0, ended.err
+    assert "base: 16, 16 at hand" in ended.err
+    beside = read_json(runs / "real" / "prove.json")
+    assert beside["random_reward"]["run"] == "runs/flips"
+    assert beside["pass_at_k"] == record["pass_at_k"]
+    record = beside
 
     again = minirl("prove", "real", "--json")
     assert "is there already" in again.err

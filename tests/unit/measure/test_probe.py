@@ -48,7 +48,7 @@ def test_groups_are_those_of_training_and_it_stops_when_clear():
 
 def test_nothing_solved_goes_on_to_32_and_then_to_300():
     env = Coin()
-    played = whole(env, same(0.0), recipe())
+    played = whole(env, same(0.0), recipe(probe={"escalate_tasks": 4}))
     _, sampled = counts_by_task(played)
     assert sum(p.stage == "screen" for p in played) == 56
     more = escalated(played)
@@ -61,7 +61,7 @@ def test_nothing_solved_goes_on_to_32_and_then_to_300():
 def test_only_tasks_that_nothing_solved_are_sampled_on():
     env = Coin()
     chances = mixed(0.85, 0.0, 0.5)  # a share of signal between the thresholds
-    played = whole(env, chances, recipe(seed=1))
+    played = whole(env, chances, recipe(seed=1, probe={"escalate_tasks": 4}))
     screened = [p for p in played if p.stage == "screen"]
     unsolved = [p.index for p in screened if not any(p.solved)]
     assert escalated(played) == set(unsolved[:4])

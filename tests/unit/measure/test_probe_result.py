@@ -229,9 +229,9 @@ def test_reason_says_the_figures_and_what_further_samples_found():
     never = probed(same(0.0))
     assert never.reason == (
         "0 % [0, 5] of groups of 8 carry signal, fewer than 10 %: next to nothing to reinforce; "
-        "of 4 unsolved tasks sampled on (up to 300 times), 0 were solved"
+        "of 1 unsolved task sampled on (up to 300 times), 0 were solved"
     )
-    rarely = probed(same(0.004), recipe(seed=2))
+    rarely = probed(same(0.004), recipe(seed=2, probe={"escalate_tasks": 4}))
     assert "unsolved tasks sampled on" in rarely.reason
     assert "from 30 % on, training is worth its time" in probed(same(0.5)).reason
     assert "97 % is solved already" in probed(same(0.97), recipe(seed=8)).reason
