@@ -23,12 +23,11 @@ from minirl.stats import Interval, wilson_interval
 RECIPE = "quickstart"
 # Level and longest reply: rungs of two environments.
 LADDER = {
-    "arithmetic:2": 24,
-    "arithmetic:3": 24,
-    "arithmetic:4": 24,
-    "sort_words:3": 24,
-    "sort_words:4": 24,
     "sort_words:5": 32,
+    "sort_words:4": 24,
+    "sort_words:3": 24,
+    "arithmetic:4": 24,
+    "arithmetic:2": 24,
 }
 # Many groups in a step and none drawn again, so that the first step, which the base model plays,
 # shows the share with signal; few such steps, so the learning rate is twice the recipe's.
