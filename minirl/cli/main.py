@@ -57,7 +57,7 @@ app = typer.Typer(
     "Start with:  minirl run quickstart",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: rich and its Markdown take half of the time that --help may take
+    rich_markup_mode=None,  # plain help: rich and its Markdown take half of the time allowed
     add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
