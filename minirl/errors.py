@@ -51,6 +51,10 @@ class EnvironmentFault(MinirlError, RuntimeError):
     """An environment that breaks its contract (never raised for malformed model output)."""
 
 
+class UnknownGold(MinirlError, LookupError):
+    """No right answer is known for a task; some environments of other libraries ship none."""
+
+
 class UnknownNameError(ConfigError, LookupError):
     """A name (environment, model, recipe) that nothing is registered under."""
 

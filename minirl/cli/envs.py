@@ -46,6 +46,8 @@ def show(
     from minirl.cli.session import guarded
     from minirl.config import describe_fields
     from minirl.envs import make_env
+    from minirl.envs.base import as_turns
+    from minirl.errors import UnknownGold
     from minirl.report.text import visible
     from minirl.types import SPLITS
 
@@ -65,6 +67,10 @@ def show(
         typer.echo(f"\n{task.id}")
         for message in task.prompt:
             typer.echo(f"[{message.role}] {visible(message.content)}")
-        gold = guarded(environment, "gold", environment.gold, task)
-        for text in [gold] if isinstance(gold, str) else gold:
+        try:
+            gold = as_turns(guarded(environment, "gold", environment.gold, task))
+        except UnknownGold as unknown:
+            typer.echo(f"[gold] unknown: {visible(unknown.message)}")
+            continue
+        for text in gold:
             typer.echo(f"[gold] {visible(text)}")

@@ -22,8 +22,9 @@ def command(
     """Play one task yourself. An empty line ends your turn, Ctrl-D the episode."""
     from minirl.cli.session import first_task, guarded
     from minirl.envs import make_env
+    from minirl.envs.base import as_turns
+    from minirl.envs.tool_calls import parse_tool_calls
     from minirl.report.text import visible
-    from minirl.rollout.tools import parse_tool_calls
     from minirl.types import Message
 
     environment = make_env(env)
@@ -48,8 +49,7 @@ def command(
         if turn + 1 == environment.max_turns:
             _verdict(episode.give_up("out of turns"))
     if gold:
-        solution = guarded(environment, "gold", environment.gold, task)
-        for text in [solution] if isinstance(solution, str) else solution:
+        for text in as_turns(guarded(environment, "gold", environment.gold, task)):
             typer.echo(f"gold:\n{visible(text)}")
 
 

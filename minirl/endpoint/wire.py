@@ -87,7 +87,7 @@ class Answer:
     @property
     def text(self) -> str:
         """The turn as the engine reads it: structured calls in the ``<tool_call>`` convention
-        (:mod:`minirl.rollout.tools`).
+        (:mod:`minirl.envs.tool_calls`).
         """
         return "\n".join([*([self.content] if self.content else []), *map(_spelled, self.calls)])
 

@@ -6,10 +6,12 @@ from minirl.envs.base import (
     Episode,
     SingleTurnEpisode,
     Step,
+    Turns,
     opening,
     split_of,
     task_rng,
 )
+from minirl.envs.recited import recite
 from minirl.envs.registry import EnvInfo, list_envs, make_env, register
 from minirl.envs.universe import Drawn, Listed, Universe
 
@@ -22,10 +24,12 @@ __all__ = [
     "Listed",
     "SingleTurnEpisode",
     "Step",
+    "Turns",
     "Universe",
     "list_envs",
     "make_env",
     "opening",
+    "recite",
     "register",
     "split_of",
     "task_rng",

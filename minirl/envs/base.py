@@ -2,7 +2,8 @@
 
 A single-turn environment is one short file: subclass :class:`Environment`, give it a ``Config``,
 and write ``task``, ``gold``, ``decoys`` and ``score``. A multi-turn one overrides ``episode`` (and
-``max_turns``) instead of ``score``.
+``max_turns``) instead of ``score``. What else an author can declare, the audit puts to the proof:
+``alternatives`` (other right answers) and ``shifted`` (how the answer follows the question).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -25,6 +26,9 @@ class EnvConfig(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=EnvConfig)
+
+# What a policy writes in one episode: a single text, or one text a turn.
+Turns: TypeAlias = str | Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class Environment(Generic[ConfigT]):
         Config: the pydantic model of its options.
         levels: named difficulties; ``NAME:LEVEL`` selects one and overrides the Config's defaults
             with it.
-        max_turns: how often the policy may speak; 1 for a single-turn environment.
+        max_turns: how often the policy may speak; 1 for a single-turn environment. Where it depends
+            on the options, set it on the instance.
 
     Attributes:
         notice: what a user must know before a run begins (data that had to be replaced, say).
@@ -91,7 +96,7 @@ class Environment(Generic[ConfigT]):
     name: ClassVar[str]
     Config: ClassVar[type[EnvConfig]] = EnvConfig
     levels: ClassVar[dict[str, dict[str, Any]]] = {}
-    max_turns: ClassVar[int] = 1
+    max_turns: int = 1
     notice: str | None = None
 
     def __init__(self, config: ConfigT, *, level: str | None = None) -> None:
@@ -109,13 +114,32 @@ class Environment(Generic[ConfigT]):
         """
         raise NotImplementedError(f"{type(self).__name__} must define task(split, index)")
 
-    def gold(self, task: Task) -> str | Sequence[str]:
-        """A completion that must score 1 (for several turns: one text a turn)."""
+    def gold(self, task: Task) -> Turns:
+        """A completion that must score 1 (for several turns: one text a turn).
+
+        Raise UnknownGold where the task's source knows no right answer.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define gold(task)")
 
-    def decoys(self, task: Task) -> Sequence[str]:
+    def decoys(self, task: Task) -> Sequence[Turns]:
         """Plausible completions that must score 0."""
         raise NotImplementedError(f"{type(self).__name__} must define decoys(task)")
+
+    def alternatives(self, task: Task) -> Sequence[Turns]:
+        """Right completions that differ from ``gold`` in more than wording; each must score 1.
+
+        Write it where a task has several right answers, or several ways to reach one.
+        """
+        return ()
+
+    def shifted(self, task: Task, rng: random.Random) -> tuple[Task, Turns] | None:
+        """``task`` changed so that its answer changes in a known way, and that answer.
+
+        A metamorphic relation (add 1 to a term and the sum grows by 1; permute the digits of a
+        puzzle and its solution is permuted). The audit demands that the answer passes on the
+        changed task and that the old gold fails there. None where no such relation is known.
+        """
+        return None
 
     def score(self, task: Task, text: str) -> Score:
         """Judge the whole text of a single-turn completion."""
@@ -134,6 +158,11 @@ class Environment(Generic[ConfigT]):
     def score_many(self, pairs: Sequence[tuple[Task, str]]) -> list[Score]:
         """Judge many single-turn completions; override it where scoring is cheaper in bulk."""
         return [self.score(task, text) for task, text in pairs]
+
+
+def as_turns(written: Turns) -> tuple[str, ...]:
+    """``written`` as one text a turn."""
+    return (written,) if isinstance(written, str) else tuple(written)
 
 
 def opening(

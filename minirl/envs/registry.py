@@ -25,7 +25,7 @@ from typing import Any, NoReturn, TypeGuard, TypeVar
 from pydantic import ValidationError
 
 from minirl.config import explain_validation_error
-from minirl.envs.base import EnvConfig, Environment
+from minirl.envs.base import ConfigT, EnvConfig, Environment
 from minirl.errors import ConfigError, EnvironmentFault, MinirlError, UnknownNameError
 
 ENTRY_POINTS = "minirl.envs"
@@ -36,6 +36,10 @@ BUILT_IN = {
     "sort_words": "minirl.envs.sort_words",
     "word_problems": "minirl.envs.word_problems.env",
 }
+
+# Doors to other libraries' environments: the word before the first colon of a spec. Each module has
+# ``open_env(rest, options) -> Environment``, where rest is what follows that colon.
+ADAPTERS: dict[str, str] = {}
 
 EnvClass = type[Environment[Any]]
 EnvClassT = TypeVar("EnvClassT", bound=EnvClass)
@@ -83,8 +87,9 @@ def make_env(spec: str, options: Mapping[str, Any] | None = None) -> Environment
     """Build an environment.
 
     Args:
-        spec: ``NAME``, ``NAME:LEVEL``, ``PATH.py:ClassName`` or ``PATH.py:ClassName:LEVEL``. A file
-            is run as Python code of yours, anew on each call; it is not sandboxed.
+        spec: ``NAME``, ``NAME:LEVEL``, ``PATH.py:ClassName`` or ``PATH.py:ClassName:LEVEL``, or
+            another library's, as ``reasoning-gym:NAME`` (:data:`ADAPTERS`). A file is run as Python
+            code of yours, anew on each call; it is not sandboxed.
         options: fields of the environment's Config; they go over the level's.
 
     Raises:
@@ -93,6 +98,11 @@ def make_env(spec: str, options: Mapping[str, Any] | None = None) -> Environment
         EnvironmentFault: the environment's own code is broken: it fails on import, lacks a method,
             claims a name that is taken, or defines a level that its Config refuses.
     """
+    door, colon, rest = spec.partition(":")
+    if colon and door in ADAPTERS:
+        module = importlib.import_module(ADAPTERS[door])
+        opened: Environment[Any] = module.open_env(rest, options or {})
+        return opened
     file_spec = _FILE_SPEC.fullmatch(spec)
     if file_spec:
         cls = _from_file(Path(file_spec["path"]), file_spec["cls"], spec)
@@ -290,11 +300,16 @@ def _config(cls: EnvClass, level: str | None, options: Mapping[str, Any], spec: 
         except ValidationError as error:
             told = explain_validation_error(error, cls.Config, f"level {level!r} of {cls.name!r}")
             raise EnvironmentFault(told.message, fix="mend the environment's levels") from None
+    return checked_options(cls.Config, {**preset, **options}, spec)
+
+
+def checked_options(config: type[ConfigT], options: Mapping[str, Any], spec: str) -> ConfigT:
+    """``options`` as a Config; ConfigError, with the names that exist, where they do not fit."""
     try:
-        return cls.Config.model_validate({**preset, **options})
+        return config.model_validate(options)
     except ValidationError as error:
-        told = explain_validation_error(error, cls.Config, f"the options of environment {spec!r}")
-        fields = ", ".join(cls.Config.model_fields) or "it has none"
+        told = explain_validation_error(error, config, f"the options of environment {spec!r}")
+        fields = ", ".join(config.model_fields) or "it has none"
         raise ConfigError(told.message, fix=f"its options: {fields}") from None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from minirl.config import Recipe
 from minirl.envs.base import Environment
+from minirl.errors import UnknownGold
 from minirl.measure.probe import GO, NO, Played, counts_by_task, design_of, escalated, probe_tasks
 from minirl.rollout import ScriptedPolicy, play
 from minirl.stats import (
@@ -282,12 +283,13 @@ def _reason(
 
 def _guess(env: Environment[Any], recipe: Recipe, tasks: int) -> Rate | None:
     """What other tasks' reference answers score here; None where the environment has none."""
-    if type(env).gold is Environment.gold:
-        return None
     indices = list(dict.fromkeys(probe_tasks(env, recipe)))[:tasks]
     asked = [env.task("train", i) for i in indices]
     policy = ScriptedPolicy(env, "random")
-    groups = play(policy, env, asked, 8, max_tokens=100_000, seed=recipe.seed)
+    try:
+        groups = play(policy, env, asked, 8, max_tokens=100_000, seed=recipe.seed)
+    except UnknownGold:
+        return None
     return clustered_rate([(g.solved, len(g.rollouts)) for g in groups])
 
 

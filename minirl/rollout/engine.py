@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from minirl.envs.base import Environment, Episode, SingleTurnEpisode, Step
+from minirl.envs.tool_calls import parse_tool_calls
 from minirl.errors import EnvironmentFault
 from minirl.rollout.policy import Policy
-from minirl.rollout.tools import parse_tool_calls
 from minirl.types import Group, Message, Request, Rollout, Sample, Score, StopReason, Task
 
 CUT_OFF = "cut off at the token limit"

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-from minirl.envs.base import Environment, task_rng
+from minirl.envs.base import Environment, Turns, as_turns, task_rng
 from minirl.errors import UnknownNameError
 from minirl.types import Message, Request, Sample, StopReason, Task
 
@@ -72,13 +72,17 @@ class ScriptedPolicy:
             "\n".join([gold, gold]),
             gold + "\n" + self._gold_of_another(task, rng, turn),
         ]
-        return tricks[k % len(tricks)]
+        return _at(tricks[k % len(tricks)], turn)
 
     def _gold_of_another(self, task: Task, rng: random.Random, turn: int) -> str:
         size = self._env.size(task.split) or 10_000
         return self._gold(self._env.task(task.split, rng.randrange(size)), turn)
 
     def _gold(self, task: Task, turn: int) -> str:
-        gold = self._env.gold(task)
-        turns = [gold] if isinstance(gold, str) else list(gold)
-        return turns[min(turn, len(turns) - 1)]
+        return _at(self._env.gold(task), turn)
+
+
+def _at(written: Turns, turn: int) -> str:
+    """What is said on ``turn``; the last text again where there is no more."""
+    turns = as_turns(written)
+    return turns[min(turn, len(turns) - 1)]

@@ -19,7 +19,7 @@ from minirl.endpoint.wire import (
     read_completion,
     wire_messages,
 )
-from minirl.rollout.tools import parse_tool_calls
+from minirl.envs.tool_calls import parse_tool_calls
 from minirl.types import Message, ToolCall
 
 QUESTION = Question("m", ({"role": "user", "content": "hi"},), (), 1, 50, Sampling(), 0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minirl.rollout.tools import MAX_DEPTH, parse_tool_calls
+from minirl.envs.tool_calls import MAX_DEPTH, parse_tool_calls
 from minirl.types import Message, ToolCall, json_line
 
 plain = st.recursive(

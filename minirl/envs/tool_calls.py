@@ -1,5 +1,4 @@
-"""Reading tool calls out of a turn: the ``<tool_call>{"name": …, "arguments": …}</tool_call>``
-convention.
+"""Tool calls in text, read and written: ``<tool_call>{"name": …, "arguments": …}</tool_call>``.
 
 It is what the chat templates of Qwen, Hermes and SmolLM 3 teach their models to write.
 """
@@ -35,6 +34,12 @@ def parse_tool_calls(text: str) -> tuple[ToolCall, ...]:
         if isinstance(name, str) and isinstance(arguments, dict):
             calls.append(ToolCall(name, arguments))
     return tuple(calls)
+
+
+def tool_call_text(name: str, **arguments: Any) -> str:
+    """One call as :func:`parse_tool_calls` reads it; for gold turns, worked examples and tests."""
+    body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, allow_nan=False)
+    return f"<tool_call>{body}</tool_call>"
 
 
 def _is_plain(value: Any, depth: int) -> bool:
