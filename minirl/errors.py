@@ -71,6 +71,10 @@ class MissingExtraError(MinirlError, ImportError):
     """A feature whose optional packages are not installed."""
 
 
+class SandboxError(MinirlError, RuntimeError):
+    """The sandbox cannot run on this machine (never raised for what a program does)."""
+
+
 class OutOfMemory(MinirlError, MemoryError):
     """The card's or the machine's memory did not suffice."""
 
