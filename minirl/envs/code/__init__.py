@@ -1,0 +1,1 @@
+"""Code with hidden tests: see :mod:`minirl.envs.code.env`."""

@@ -1,0 +1,1 @@
+"""2048 as "write a strategy": see :mod:`minirl.envs.strategy_2048.env`."""
