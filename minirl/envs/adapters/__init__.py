@@ -1,0 +1,1 @@
+"""Doors to other libraries' environments; :data:`minirl.envs.registry.ADAPTERS` lists them."""
