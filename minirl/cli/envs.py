@@ -1,18 +1,24 @@
-"""`minirl envs`: which environments there are, and what each offers."""
+"""`minirl envs`: which environments there are, what each offers, whether it holds, a new one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from minirl.cli import envs_export
 from minirl.cli import options as o
 
+if TYPE_CHECKING:
+    from minirl.envs.audit import AuditReport, AuditSettings
+
 app = typer.Typer(
-    help="List and show environments.",
+    help="List, show, check and begin environments.",
     no_args_is_help=True,
     epilog="Example:  minirl envs show arithmetic:3",
 )
+app.command("export", epilog=envs_export.EXAMPLE)(envs_export.export)
 
 
 @app.command("ls", epilog="Example:  minirl envs ls")
@@ -74,3 +80,85 @@ def show(
             continue
         for text in gold:
             typer.echo(f"[gold] {visible(text)}")
+
+
+@app.command("check", epilog="Example:  minirl envs check ./my_env.py:MyEnv")
+def check(
+    env: Annotated[
+        str, typer.Argument(metavar="ENV", help="NAME (all levels), NAME:LEVEL or ./file.py:Class.")
+    ],
+    tasks: Annotated[int, typer.Option(min=2, help="How many tasks of each split.")] = 1000,
+    levels: Annotated[
+        str | None, typer.Option("--levels", help="Only these, with commas between; or `all`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what the audit draws.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="At most 100 tasks, one process.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Put an environment to the proof. Exit code 1 where a check fails, with the failing example.
+
+    Gold answers must pass; cheats, guesses and hostile text must not; tasks must be pure, distinct,
+    and apart by split. It loads no model. The environment's own code runs with your rights.
+    """
+    import json
+
+    from minirl.envs.audit import AuditSettings
+    from minirl.report.audit_table import audit_summary, audit_table, example_text
+    from minirl.report.console import results
+
+    settings = AuditSettings(
+        tasks=min(tasks, 100) if quick else tasks, seed=seed, elsewhere=not quick
+    )
+    records = [report.as_record() for report in _audited(env, levels, settings)]
+    passed = all(record["passed"] for record in records)
+    if as_json:
+        typer.echo(json.dumps(records))
+        raise typer.Exit(0 if passed else 1)
+    console = results()
+    for record in records:
+        failed = not record["passed"]
+        if failed or len(records) == 1:
+            console.print(audit_table(record), markup=False)
+        for one in record["checks"]:
+            if one["outcome"] in ("FAILED", "noted"):
+                typer.echo(f"\n{example_text(one)}")
+        typer.echo(("\n" if failed else "") + audit_summary(record))
+    raise typer.Exit(0 if passed else 1)
+
+
+def _audited(env: str, levels: str | None, settings: AuditSettings) -> list[AuditReport]:
+    """Audit, with a bar while it goes on."""
+    from minirl.envs.audit import audit
+    from minirl.report.console import notices, progress_bar
+    from minirl.report.text import visible
+
+    named = [] if levels in (None, "all") else str(levels).split(",")
+    specs = [f"{env}:{level.strip()}" for level in named] or [env]
+    console = notices()
+    with progress_bar(console) as progress:
+        bar = progress.add_task("", total=None, note="")
+
+        def told(spec: str, check: str, number: int, of: int) -> None:
+            progress.update(
+                bar, description=visible(spec), completed=number - 1, total=of, note=check
+            )
+
+        return [report for spec in specs for report in audit(spec, {}, settings, told)]
+
+
+@app.command("new", epilog="Example:  minirl envs new my_env")
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name: letters, digits and _.")],
+    directory: Annotated[Path, typer.Option("--dir", help="Where the two files go.")] = Path(),
+    multi_turn: Annotated[
+        bool, typer.Option("--multi-turn", help="An episode of several turns, with a tool.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Begin an environment of your own: NAME.py and test_NAME.py, which passes its audit."""
+    from minirl.envs.scaffold import write_scaffold
+
+    made = write_scaffold(name, directory, multi_turn=multi_turn, force=force)
+    for path in made.files:
+        typer.echo(f"wrote {path}")
+    typer.echo(f"next:  minirl envs check {made.spec}\n       minirl play {made.spec}")

@@ -88,6 +88,10 @@ class Environment(Generic[ConfigT]):
             with it.
         max_turns: how often the policy may speak; 1 for a single-turn environment. Where it depends
             on the options, set it on the instance.
+        guess_floor: the solved rate that a policy without any insight may reach (one fixed answer,
+            the prompt's third word, another task's answer); .5 for yes-or-no questions.
+        answer_in_prompt: the answer is a selection from the prompt, and may stand there.
+        partial_credit: a ``value`` between 0 and 1 is meant; else only 0 and 1 are.
 
     Attributes:
         notice: what a user must know before a run begins (data that had to be replaced, say).
@@ -97,6 +101,9 @@ class Environment(Generic[ConfigT]):
     Config: ClassVar[type[EnvConfig]] = EnvConfig
     levels: ClassVar[dict[str, dict[str, Any]]] = {}
     max_turns: int = 1
+    guess_floor: float = 0.2
+    answer_in_prompt: bool = False
+    partial_credit: bool = False
     notice: str | None = None
 
     def __init__(self, config: ConfigT, *, level: str | None = None) -> None:

@@ -60,13 +60,18 @@ class Drawn(Generic[P]):
 
     Problems are distinct within each block of ``BLOCK`` indices; across blocks a repeat is
     possible, and rare in a large universe. One that turns out smaller than a block is treated as
-    finite. ``draw`` may return None to reject a draw.
+    finite. ``draw`` may return None to reject a draw, and so may ``proof``, which sees only what
+    the split would keep: the place for costly checks.
     """
 
     def __init__(
-        self, name: str, draw: Callable[[Random], P | None], key: Callable[[P], str]
+        self,
+        name: str,
+        draw: Callable[[Random], P | None],
+        key: Callable[[P], str],
+        proof: Callable[[P], bool] | None = None,
     ) -> None:
-        self._name, self._draw, self._key = name, draw, key
+        self._name, self._draw, self._key, self._proof = name, draw, key, proof
         self._blocks: dict[tuple[Split, int], list[P]] = {}
 
     def pick(self, split: Split, index: int) -> P:
@@ -94,9 +99,11 @@ class Drawn(Generic[P]):
             text = None if problem is None else self._key(problem)
             if problem is None or text is None or text in found or split_of(text) != split:
                 misses += 1
-            else:
+            elif self._proof is None or self._proof(problem):
                 found[text] = problem
                 misses = 0
+            else:
+                misses += 1
         return list(found.values())
 
 

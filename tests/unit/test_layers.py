@@ -40,13 +40,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": BASE,
     "cli": ENGINE
     | {"endpoint", "models", "plan", "rollout", "train", "measure", "export", "report", "__init__"},
+    "testing": ENGINE | {"report"},  # for authors' tests: audits, and tells what failed
     "__init__": {"types", "envs"},  # the public API
     "__main__": {"cli"},
 }
 
 TORCH = {"torch", "accelerate", "bitsandbytes", "peft", "transformers", "trl", "unsloth", "vllm"}
-NO_TORCH = BASE | {"envs", "endpoint", "plan", "report", "__init__", "__main__"}
-NO_DATASETS = BASE | {"endpoint", "plan", "report", "__init__", "__main__"}
+NO_TORCH = BASE | {"envs", "endpoint", "plan", "report", "testing", "__init__", "__main__"}
+NO_DATASETS = BASE | {"endpoint", "plan", "report", "testing", "__init__", "__main__"}
 # What a command's module may import before the command runs; everything else slows `--help` down.
 CLI_AT_START = {"typer", "click", "rich"}
 CLI_ROOMS_AT_START = {"errors", "__init__"}
