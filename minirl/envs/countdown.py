@@ -16,14 +16,15 @@ from minirl.envs.base import EnvConfig, Environment, opening
 from minirl.envs.registry import register
 from minirl.envs.universe import Drawn, Listed, Universe
 from minirl.rewards.answer import LABEL, score_answer, slot_decoys
+from minirl.rewards.draws import below
 from minirl.rewards.expression import (
     BadExpression,
     Tree,
     evaluate,
     parse_expression,
-    random_tree,
     render,
     whole_ops,
+    whole_tree,
     worked,
 )
 from minirl.types import Score, Split, Task
@@ -174,8 +175,12 @@ class Countdown(Environment[CountdownConfig]):
 
     def _draw(self, rng: Random) -> Problem | None:
         low, high = self.config.low, self.config.high
-        numbers = tuple(rng.randint(low, high) for _ in range(self.config.count))
-        problem = Problem(numbers, random_tree(rng, numbers, OPERATORS, whole=True))
+        span = high - low + 1
+        numbers = tuple([low + below(rng, span) for _ in range(self.config.count)])
+        tree, target = whole_tree(rng, numbers, OPERATORS)
+        if target > self.config.max_target:  # most draws of many numbers end here
+            return None
+        problem = Problem(numbers, tree)
         return problem if self._fair(problem) else None
 
     def _pairs(self) -> Iterator[Problem]:

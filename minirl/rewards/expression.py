@@ -13,6 +13,8 @@ from fractions import Fraction
 from random import Random
 from typing import TypeAlias
 
+from minirl.rewards.draws import below, pick
+
 Number: TypeAlias = int | Fraction  # int while it lasts: many times faster than Fraction
 
 MAX_CHARS = 200
@@ -129,14 +131,29 @@ def random_tree(
         whole: keep to steps that come out as positive whole numbers (``operators`` must then hold
             ``+``).
     """
+    if whole:
+        return whole_tree(rng, numbers, operators)[0]
     pool: list[Tree] = list(numbers)
     while len(pool) > 1:
-        left, right = (pool.pop(rng.randrange(len(pool))) for _ in range(2))
-        if whole:
-            pool.append(rng.choice(whole_ops(left, right, operators)))
-        else:
-            pool.append(Op(rng.choice(operators), left, right))
+        left, right = (pool.pop(below(rng, len(pool))) for _ in range(2))
+        pool.append(Op(pick(rng, operators), left, right))
     return pool[0]
+
+
+def whole_tree(rng: Random, numbers: Sequence[int], operators: str) -> tuple[Tree, int]:
+    """``random_tree`` of whole steps, and its value."""
+    trees: list[Tree] = list(numbers)
+    values = list(numbers)
+    while len(trees) > 1:
+        i = below(rng, len(trees))
+        left, a = trees.pop(i), values.pop(i)
+        i = below(rng, len(trees))
+        right, b = trees.pop(i), values.pop(i)
+        made = [(o, v) for o in operators if (v := _whole_value(o, a, b))]
+        operator, value = pick(rng, made)
+        trees.append(Op(operator, left, right))
+        values.append(value)
+    return trees[0], values[0]
 
 
 def whole_ops(left: Tree, right: Tree, operators: str) -> list[Op]:
@@ -250,3 +267,16 @@ def _is_whole(op: Op) -> bool:
         return False
     value = _APPLY[op.operator](_value(op.left), right)
     return value > 0 and value.denominator == 1
+
+
+def _whole_value(operator: str, left: int, right: int) -> int:
+    """``left operator right`` where that is a positive whole number, else 0."""
+    if operator == "+":
+        value = left + right
+    elif operator == "-":
+        value = left - right
+    elif operator == "*":
+        value = left * right
+    else:
+        value = 0 if right == 0 or left % right else left // right
+    return max(value, 0)

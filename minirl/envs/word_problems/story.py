@@ -18,6 +18,7 @@ from random import Random
 from minirl.envs.word_problems.family import Family, Part
 from minirl.envs.word_problems.kinds import KINDS
 from minirl.envs.word_problems.teller import Amount, Teller, Unfit
+from minirl.rewards.draws import pick, shuffled
 from minirl.rewards.expression import canonical
 
 MOST_ASIDE = 60  # a larger number would give an aside away as senseless
@@ -52,7 +53,7 @@ def tell(
     the sum nor the product of the numbers shown, nor one of them.
     """
     try:
-        problem = _tell(rng, rng.choice(families), steps, asides, largest)
+        problem = _tell(rng, pick(rng, families), steps, asides, largest)
     except Unfit:
         return None
     numbers = problem.numbers
@@ -62,13 +63,13 @@ def tell(
 
 def _tell(rng: Random, family: Family, steps: int, asides: int, largest: int) -> Problem:
     teller = Teller(rng, family, largest)
-    start, end = rng.choice(family.starts), rng.choice(family.ends)
+    start, end = pick(rng, family.starts), pick(rng, family.ends)
     left = steps - KINDS[start.kind].steps - KINDS[end.kind].steps
     if left < 0:
         raise Unfit
     amount, sentence = _part(teller, start, Amount(0, 0))
     sentences = [sentence]
-    events = rng.sample(family.events, len(family.events))
+    events = shuffled(rng, family.events)
     while left:
         event = next((e for e in events if KINDS[e.kind].steps <= left), None)
         if event is None:

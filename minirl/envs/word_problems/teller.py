@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from minirl.envs.word_problems.family import MOST, Family
+from minirl.rewards.draws import below, pick, shuffled
 from minirl.rewards.expression import Op, Tree
 
 PEOPLE = (
@@ -45,20 +46,20 @@ class Teller:
     fields: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._people = self.rng.sample(PEOPLE, len(PEOPLE))
-        self.fields.update({k: self.rng.choice(v) for k, v in self.family.words.items()})
+        self._people = shuffled(self.rng, PEOPLE)
+        self.fields.update({k: pick(self.rng, v) for k, v in self.family.words.items()})
         self.meet(self._people.pop())
 
     def draw(self, low: int, high: int) -> int:
         """A number from ``low`` to ``high``, both included."""
         if low > high:
             raise Unfit
-        return self.rng.randint(low, high)
+        return low + below(self.rng, high - low + 1)
 
     def one_of(self, choices: Sequence[int]) -> int:
         if not choices:
             raise Unfit
-        return self.rng.choice(choices)
+        return pick(self.rng, choices)
 
     def first(self) -> int:
         low, high = self.family.first
@@ -77,17 +78,15 @@ class Teller:
     def work(self, operator: str, left: Amount | int, right: Amount | int) -> Amount:
         """One step. What does not come out as a whole number of at least 1 is unfit."""
         a, b = (x if isinstance(x, Amount) else Amount(x, x) for x in (left, right))
-        if operator == "/":
-            value, rest = divmod(a.value, b.value)
+        rest = 0
+        if operator == "+":
+            value = a.value + b.value
+        elif operator == "-":
+            value = a.value - b.value
+        elif operator == "*":
+            value = a.value * b.value
         else:
-            value, rest = (
-                {
-                    "+": a.value + b.value,
-                    "-": a.value - b.value,
-                    "*": a.value * b.value,
-                }[operator],
-                0,
-            )
+            value, rest = divmod(a.value, b.value)
         if rest or not 1 <= value <= self.family.most:
             raise Unfit
         self.steps.append(f"{a.value} {operator} {b.value} = {value}")
