@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
+from collections.abc import Iterator
 from typing import Any
 
 from minirl.types import ToolCall
 
-_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
+OPEN, CLOSE = "<tool_call>", "</tool_call>"
 MAX_DEPTH = 32  # of nested arguments
 
 
@@ -22,24 +22,40 @@ def parse_tool_calls(text: str) -> tuple[ToolCall, ...]:
     Well-formed means that it can be written back as JSON in UTF-8: NaN, infinities, lone
     surrogates and nesting deeper than :data:`MAX_DEPTH` are malformed.
     """
-    calls = []
-    for body in _CALL.findall(text):
-        try:
-            value = json.loads(body)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(value, dict) or not _is_plain(value, MAX_DEPTH):
-            continue
-        name, arguments = value.get("name"), value.get("arguments", {})
-        if isinstance(name, str) and isinstance(arguments, dict):
-            calls.append(ToolCall(name, arguments))
-    return tuple(calls)
+    return tuple(call for call in read_tool_calls(text) if call is not None)
+
+
+def read_tool_calls(text: str) -> tuple[ToolCall | None, ...]:
+    """Every attempt at a call in ``text``, in order: None for a malformed one or one not closed."""
+    return tuple(None if body is None else _read(body) for body in _bodies(text))
 
 
 def tool_call_text(name: str, **arguments: Any) -> str:
     """One call as :func:`parse_tool_calls` reads it; for gold turns, worked examples and tests."""
     body = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False, allow_nan=False)
-    return f"<tool_call>{body}</tool_call>"
+    return f"{OPEN}{body}{CLOSE}"
+
+
+def _bodies(text: str) -> Iterator[str | None]:
+    """What stands between the tags, in time linear in the text; None where a tag is not closed."""
+    start = text.find(OPEN)
+    while start >= 0:
+        end = text.find(CLOSE, start)
+        yield None if end < 0 else text[start + len(OPEN) : end]
+        start = -1 if end < 0 else text.find(OPEN, end)
+
+
+def _read(body: str) -> ToolCall | None:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict) or not _is_plain(value, MAX_DEPTH):
+        return None
+    name, arguments = value.get("name"), value.get("arguments", {})
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        return None
+    return ToolCall(name, arguments)
 
 
 def _is_plain(value: Any, depth: int) -> bool:

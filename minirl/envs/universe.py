@@ -8,8 +8,11 @@ for every option.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from random import Random
+from threading import Lock
 from typing import Generic, Protocol, TypeVar
 
 from minirl.envs.base import split_of, task_rng
@@ -72,39 +75,63 @@ class Drawn(Generic[P]):
         proof: Callable[[P], bool] | None = None,
     ) -> None:
         self._name, self._draw, self._key, self._proof = name, draw, key, proof
-        self._blocks: dict[tuple[Split, int], list[P]] = {}
+        self._blocks: dict[tuple[Split, int], _Block[P]] = {}
+        self._turn = Lock()
 
     def pick(self, split: Split, index: int) -> P:
         number = 0 if index < BLOCK or self.size(split) is not None else index // BLOCK
-        return _at(self._name, self._block(split, number), split, index, first=number * BLOCK)
+        first = number * BLOCK
+        found = self._found(split, number, index - first + 1)
+        if 0 <= index - first < len(found):
+            return found[index - first]
+        return _at(self._name, self._found(split, number, BLOCK), split, index, first=first)
 
     def size(self, split: Split) -> int | None:
-        first = self._block(split, 0)
+        first = self._found(split, 0, BLOCK)
         return len(first) if len(first) < BLOCK else None
 
-    def _block(self, split: Split, number: int) -> list[P]:
-        block = self._blocks.get((split, number))
-        if block is None:
-            if len(self._blocks) >= _CACHED_BLOCKS:
-                del self._blocks[next(key for key in self._blocks if key[1] > 0)]
-            block = self._blocks[split, number] = self._fill(split, number)
-        return block
+    def _found(self, split: Split, number: int, wanted: int) -> list[P]:
+        """The block's problems as far as they are drawn: ``wanted`` of them where it has so many.
 
-    def _fill(self, split: Split, number: int) -> list[P]:
+        Drawing goes only as far as it must, so that the first task does not wait for a block.
+        """
+        with self._turn:
+            block = self._blocks.get((split, number))
+            if block is None:
+                if len(self._blocks) >= _CACHED_BLOCKS:
+                    del self._blocks[next(key for key in self._blocks if key[1] > 0)]
+                block = self._blocks[split, number] = _Block([], self._fill(split, number))
+            try:
+                missing = min(wanted, BLOCK) - len(block.found)
+                block.found.extend(islice(block.more, max(missing, 0)))
+            except BaseException:
+                del self._blocks[split, number]  # what broke off in the middle would look finished
+                raise
+            return block.found
+
+    def _fill(self, split: Split, number: int) -> Iterator[P]:
         rng = task_rng(self._name, split, number)
-        found: dict[str, P] = {}
+        seen: set[str] = set()
         misses = 0
-        while len(found) < BLOCK and misses < _PATIENCE:
+        while len(seen) < BLOCK and misses < _PATIENCE:
             problem = self._draw(rng)
             text = None if problem is None else self._key(problem)
-            if problem is None or text is None or text in found or split_of(text) != split:
+            if problem is None or text is None or text in seen or split_of(text) != split:
                 misses += 1
             elif self._proof is None or self._proof(problem):
-                found[text] = problem
+                seen.add(text)
                 misses = 0
+                yield problem
             else:
                 misses += 1
-        return list(found.values())
+
+
+@dataclass(slots=True)
+class _Block(Generic[P]):
+    """Problems drawn so far, and where more come from."""
+
+    found: list[P]
+    more: Iterator[P]
 
 
 def _at(name: str, problems: list[P], split: Split, index: int, *, first: int) -> P:

@@ -1,0 +1,1 @@
+"""Calculator: arithmetic beyond mental reach, with a tool that does it."""
