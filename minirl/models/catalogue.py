@@ -25,6 +25,7 @@ from minirl.models.store import Progress, cache_dir, silent
 
 __all__ = ["ModelInfo", "ResolvedModel", "cache_dir", "list_models", "pull_model", "resolve_model"]
 
+TINY_FOR = "tiny:"
 HUB_ID = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 
 
@@ -72,6 +73,22 @@ def _tiny(name: str, force: bool, progress: Progress) -> Path:
     return store.install(name, build, needed_bytes=10_000_000, force=force, progress=progress)
 
 
+def _tiny_for(name: str, force: bool, progress: Progress) -> Path:
+    """The tiny model cold-started on an environment; its place in the cache says on which tasks."""
+    from minirl.models import tiny_env
+
+    taught = tiny_env.course(name.removeprefix(TINY_FOR))
+
+    def build(model: Path, _: Path) -> Mapping[str, Any]:
+        progress(f"making the model {name} (once)")
+        tiny_env.build(model, taught)
+        return {"made_by": "minirl.models.tiny_env", "of": name, "seed": 0}
+
+    return store.install(
+        taught.name, build, needed_bytes=10_000_000, force=force, progress=progress
+    )
+
+
 CATALOGUE: Mapping[str, _Entry] = {
     "smollm2-135m": _Entry(
         "SmolLM2-135M-Instruct, dequantized from Q4_1 to bf16; fetched once (93 MB)",
@@ -108,7 +125,8 @@ def list_models() -> list[ModelInfo]:
 def resolve_model(name: str, *, progress: Progress | None = None) -> ResolvedModel:
     """Find the model ``name``; make or fetch it where it is a catalogue name that is not cached.
 
-    A catalogue name goes before a directory of the same name (write ``./tiny`` for that one); then
+    ``tiny:ENV`` is the tiny model made for that environment (:mod:`minirl.models.tiny_env`). A
+    catalogue name goes before a directory of the same name (write ``./tiny`` for that one); then
     an existing directory; then a hub id ``org/name``, which transformers will download.
 
     Raises:
@@ -116,6 +134,8 @@ def resolve_model(name: str, *, progress: Progress | None = None) -> ResolvedMod
         ModelError: a directory that holds no model, a corrupt cache, or a model out of reach.
         DiskFullError: no room to make it.
     """
+    if name.startswith(TINY_FOR):
+        return pull_model(name, progress=progress)
     if name in CATALOGUE:
         path = cache_dir() / name
         if not path.exists():
@@ -150,10 +170,15 @@ def pull_model(
     Raises:
         UnknownNameError: not a catalogue name; hub models are downloaded by transformers.
     """
-    if name not in CATALOGUE:
+    if name in CATALOGUE:
+        make = CATALOGUE[name].make
+    elif name.startswith(TINY_FOR):
+        make = _tiny_for
+    else:
         raise UnknownNameError(
-            f"{name!r} is not in the catalogue", expected=f"one of {', '.join(CATALOGUE)}"
+            f"{name!r} is not in the catalogue",
+            expected=f"one of {', '.join(CATALOGUE)}, or {TINY_FOR}ENV",
         )
-    path = CATALOGUE[name].make(name, force, progress or silent)
+    path = make(name, force, progress or silent)
     store.verify(path, name)
     return ResolvedModel(name, str(path), "catalogue")

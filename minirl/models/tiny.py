@@ -55,10 +55,17 @@ def build_tiny(path: Path, seed: int = 0) -> None:
         task = env.task("train", i % size)
         return task.prompt, f"Answer: {task.data['answer']}"
 
-    make_model(path, example, goal=0.3, seed=seed)
+    make_model(path, example, goal=0.3, seed=seed, most_steps=MOST_STEPS)
 
 
-def make_model(path: Path, example: Callable[[int], Example], *, goal: float, seed: int) -> None:
+def make_model(
+    path: Path,
+    example: Callable[[int], Example],
+    *,
+    goal: float,
+    seed: int,
+    most_steps: int,
+) -> float:
     """Write a tiny model that was cold-started on examples until P(answer) reached ``goal``.
 
     Args:
@@ -66,6 +73,10 @@ def make_model(path: Path, example: Callable[[int], Example], *, goal: float, se
         example: a pure function of a number below 2^31.
         goal: the mean probability of the whole answer, end of turn included, to stop at.
         seed: of the weights and of the choice of examples. torch's random state is left as it was.
+        most_steps: where to stop all the same.
+
+    Returns:
+        The P(answer) that it reached.
     """
     from minirl.models.repeatable import repeatable
 
@@ -74,9 +85,10 @@ def make_model(path: Path, example: Callable[[int], Example], *, goal: float, se
         tokenizer = _tokenizer()
         model = _model(seed)
         with repeatable(model.device):
-            _cold_start(model, tokenizer, example, goal, seed)
+            reached = _cold_start(model, tokenizer, example, goal, seed, most_steps)
         model.save_pretrained(path)
         tokenizer.save_pretrained(path)
+    return reached
 
 
 def _tokenizer() -> Any:
@@ -129,8 +141,13 @@ def _model(seed: int) -> Any:
 
 
 def _cold_start(
-    model: Any, tokenizer: Any, example: Callable[[int], Example], goal: float, seed: int
-) -> None:
+    model: Any,
+    tokenizer: Any,
+    example: Callable[[int], Example],
+    goal: float,
+    seed: int,
+    most_steps: int,
+) -> float:
     """AdamW on all weights, cross-entropy on the answers, until fresh batches reach the goal."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -141,7 +158,7 @@ def _cold_start(
     generator = torch.Generator().manual_seed(seed)
     recent: deque[float] = deque(maxlen=WINDOW)
     model.train()
-    for _ in range(MOST_STEPS):
+    for _ in range(most_steps):
         picks = torch.randint(2**31 - 1, (BATCH,), generator=generator).tolist()
         rows, labels = [], []
         for messages, text in map(example, picks):
@@ -160,3 +177,4 @@ def _cold_start(
         (nll.sum() / (target >= 0).sum()).backward()
         optimizer.step()
     model.eval()
+    return sum(recent) / WINDOW

@@ -27,10 +27,12 @@ def architecture_of(name: str) -> Architecture:
         ModelError: a directory without a usable config.json, or one that cannot be fetched.
         UnknownNameError: neither a name, nor a directory, nor a hub id.
     """
-    from minirl.models.catalogue import CATALOGUE, HUB_ID
+    from minirl.models.catalogue import CATALOGUE, HUB_ID, TINY_FOR
 
     if name in CATALOGUE:
         return KNOWN[name]
+    if name.startswith(TINY_FOR):
+        return KNOWN["tiny"]
     path = Path(name).expanduser()
     if path.is_dir():
         return from_config(_read(path / "config.json"), name=name)

@@ -70,7 +70,7 @@ def noisy_example(i: int) -> Example:
 @pytest.fixture(scope="module")
 def cold_started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model")
-    make_model(path, noisy_example, goal=0.25, seed=0)
+    make_model(path, noisy_example, goal=0.25, seed=0, most_steps=300)
     return path
 
 
