@@ -31,15 +31,35 @@ from minirl.errors import ConfigError, EnvironmentFault, MinirlError, UnknownNam
 ENTRY_POINTS = "minirl.envs"
 BUILT_IN = {
     "arithmetic": "minirl.envs.arithmetic",
+    "calculator": "minirl.envs.calculator.env",
+    "code": "minirl.envs.code.env",
     "countdown": "minirl.envs.countdown",
+    "gridworld": "minirl.envs.games.gridworld",
     "gsm8k": "minirl.envs.gsm8k",
+    "json_extraction": "minirl.envs.json_extraction",
+    "list_edits": "minirl.envs.list_edits",
+    "mastermind": "minirl.envs.games.mastermind",
+    "minesweeper": "minirl.envs.games.minesweeper",
+    "number_puzzles": "minirl.envs.number_puzzles",
+    "regex_synthesis": "minirl.envs.regex_synthesis",
     "sort_words": "minirl.envs.sort_words",
+    "sql": "minirl.envs.sql.env",
+    "strategy_2048": "minirl.envs.strategy_2048.env",
+    "string_edits": "minirl.envs.string_edits",
+    "sudoku": "minirl.envs.sudoku",
+    "word_guess": "minirl.envs.games.word_guess",
     "word_problems": "minirl.envs.word_problems.env",
 }
 
 # Doors to other libraries' environments: the word before the first colon of a spec. Each module has
 # ``open_env(rest, options) -> Environment``, where rest is what follows that colon.
-ADAPTERS: dict[str, str] = {}
+ADAPTERS: dict[str, str] = {
+    "hf": "minirl.envs.adapters.hub",
+    "jsonl": "minirl.envs.adapters.jsonl",
+    "openenv": "minirl.envs.adapters.openenv",
+    "reasoning-gym": "minirl.envs.adapters.reasoning_gym",
+    "verifiers": "minirl.envs.adapters.verifiers",
+}
 
 EnvClass = type[Environment[Any]]
 EnvClassT = TypeVar("EnvClassT", bound=EnvClass)
@@ -145,7 +165,7 @@ def _by_name(name: str) -> EnvClass:
     if offers:
         return _load(offers[0])
     names = sorted({*BUILT_IN, *_registered, *(entry.name for entry in _entry_points())})
-    raise _unknown(f"no environment is called {name!r}", name, names, fix="minirl envs ls")
+    raise unknown_name(f"no environment is called {name!r}", name, names, fix="minirl envs ls")
 
 
 def _by_module(name: str) -> EnvClass:
@@ -192,7 +212,7 @@ def _from_file(path: Path, class_name: str | None, spec: str) -> EnvClass:
         raise ConfigError(
             f"no environment file at {path}", got=spec, fix=f"looked for {path.absolute()}"
         )
-    module = _run_file(path)
+    module = run_file(path)
     classes = [
         name
         for name, value in vars(module).items()
@@ -221,7 +241,8 @@ def _from_file(path: Path, class_name: str | None, spec: str) -> EnvClass:
     return cls
 
 
-def _run_file(path: Path) -> ModuleType:
+def run_file(path: Path) -> ModuleType:
+    """Run a Python file of the user's, anew; EnvironmentFault where it fails. Not sandboxed."""
     resolved = path.resolve()
     digest = hashlib.sha256(str(resolved).encode()).hexdigest()[:8]
     name = f"minirl_local_{digest}_{resolved.stem}"
@@ -293,7 +314,9 @@ def _config(cls: EnvClass, level: str | None, options: Mapping[str, Any], spec: 
     if level is not None:
         if level not in cls.levels:
             message = f"environment {cls.name!r} has no level {level!r}"
-            raise _unknown(message, level, list(cls.levels), fix=f"use {cls.name} without a level")
+            raise unknown_name(
+                message, level, list(cls.levels), fix=f"use {cls.name} without a level"
+            )
         preset = cls.levels[level]
         try:
             cls.Config.model_validate(preset)
@@ -320,7 +343,8 @@ def _name_taken(name: str, claimant: str, owner: str) -> NoReturn:
     )
 
 
-def _unknown(message: str, name: str, known: Iterable[str], *, fix: str) -> UnknownNameError:
+def unknown_name(message: str, name: str, known: Iterable[str], *, fix: str) -> UnknownNameError:
+    """The error for ``name``, with the names that are known and the closest of them."""
     known = list(known)
     return UnknownNameError(
         message + _did_you_mean(name, known),

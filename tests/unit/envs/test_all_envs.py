@@ -22,10 +22,10 @@ from minirl.types import SPLITS
 BUILT_IN = [info for info in list_envs() if info.source == "built-in"]
 SPECS = [f"{info.name}:{level}" for info in BUILT_IN for level in info.levels]
 HARDEST = [f"{info.name}:{info.levels[-1]}" if info.levels else info.name for info in BUILT_IN]
-TASKS = 24  # of each split
+TASKS = 8  # of each split
 # At every level; the rest (hostile text, threads, guesses, …) at the hardest one.
 EVERYWHERE = ("contract", "gold", "alternatives", "decoys", "shifted", "distinct", "disjoint")
-SETTINGS = AuditSettings(tasks=TASKS, slow_task_s=2.0, slow_score_s=2.0, check_budget_s=5.0)
+SETTINGS = AuditSettings(tasks=TASKS, slow_task_s=2.0, slow_score_s=2.0, check_budget_s=1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
