@@ -64,7 +64,8 @@ class Drawn(Generic[P]):
     Problems are distinct within each block of ``BLOCK`` indices; across blocks a repeat is
     possible, and rare in a large universe. One that turns out smaller than a block is treated as
     finite. ``draw`` may return None to reject a draw, and so may ``proof``, which sees only what
-    the split would keep: the place for costly checks.
+    the split would keep: the place for costly checks. ``endless`` is the author's word that there
+    are far more problems than a block holds; else a block is drawn to see.
     """
 
     def __init__(
@@ -73,7 +74,10 @@ class Drawn(Generic[P]):
         draw: Callable[[Random], P | None],
         key: Callable[[P], str],
         proof: Callable[[P], bool] | None = None,
+        *,
+        endless: bool = False,
     ) -> None:
+        self._endless = endless
         self._name, self._draw, self._key, self._proof = name, draw, key, proof
         self._blocks: dict[tuple[Split, int], _Block[P]] = {}
         self._turn = Lock()
@@ -87,6 +91,8 @@ class Drawn(Generic[P]):
         return _at(self._name, self._found(split, number, BLOCK), split, index, first=first)
 
     def size(self, split: Split) -> int | None:
+        if self._endless:
+            return None
         first = self._found(split, 0, BLOCK)
         return len(first) if len(first) < BLOCK else None
 

@@ -139,11 +139,11 @@ class Code(Environment[CodeConfig]):
 
         def draw(rng: Random) -> Problem | None:
             problem = draw_problem(style, steps, rng)
-            if problem is None or not is_sound(problem) or key_of(problem) == banned:
-                return None
-            return problem
+            return None if problem is None or key_of(problem) == banned else problem
 
-        return Drawn(f"{self.name} {style} {steps}", draw, key_of)
+        # There are some 100 operations, so two of them already make far more than a block.
+        endless = style != "arithmetic"
+        return Drawn(f"{self.name} {style} {steps}", draw, key_of, is_sound, endless=endless)
 
 
 @dataclass(frozen=True, slots=True)

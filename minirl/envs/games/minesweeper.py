@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
+from math import comb
 from random import Random
 from typing import ClassVar
 
@@ -35,6 +36,8 @@ _CELL = re.compile(r"([1-9]) ([1-9])")
 
 # Two mines, and one cell left to open: fewer than in any task.
 EXAMPLE = Field(("o.*", "..*", "..."))
+# Of so many boards with a first cell, logic opens far more than a block of tasks.
+ENDLESS_FROM = 20_000
 
 
 class MinesweeperConfig(EnvConfig):
@@ -198,10 +201,17 @@ class Minesweeper(Environment[MinesweeperConfig]):
         options = self.config
         shape = (options.rows, options.columns, options.mines, options.closed)
         limits = (options.cells_per_turn, options.turns)
-        return Drawn(f"{self.name} of {(*shape, *limits)}", self._draw, lambda f: "/".join(f.rows))
+        name = f"{self.name} of {(*shape, *limits)}"
+        cells = options.rows * options.columns
+        endless = cells * comb(cells, options.mines) > ENDLESS_FROM
+        return Drawn(name, self._draw, lambda f: "/".join(f.rows), self._is_fair, endless=endless)
+
+    def _is_fair(self, field: Field) -> bool:
+        """Whether logic opens the board, in no more turns than there are."""
+        rounds = solution(field)
+        return bool(rounds) and len(self._lines(rounds or ())) <= self.config.turns
 
     def _draw(self, rng: Random) -> Field | None:
-        """A board that logic opens, in no more turns than there are."""
         options = self.config
         cells = list(product(range(options.rows), range(options.columns)))
         mines = set(rng.sample(cells, options.mines))
@@ -217,8 +227,7 @@ class Minesweeper(Environment[MinesweeperConfig]):
         low, high = options.closed
         if not low <= len(field.safe) - len(field.opened(field.first)) <= high:
             return None
-        rounds = solution(field)
-        return field if rounds and len(self._lines(rounds)) <= options.turns else None
+        return field
 
 
 class _Game(GameEpisode):

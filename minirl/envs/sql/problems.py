@@ -76,7 +76,8 @@ class Problem:
 @lru_cache(maxsize=len(FAMILIES))
 def universe(level: int) -> Drawn[Problem]:
     """The problems of a level; one for the whole process, for their proofs take a second."""
-    return Drawn(f"sql {level}", partial(_draw, level=level), attrgetter("key"), is_sound)
+    draw = partial(_draw, level=level)  # from 32 schemas with values of their own: no end of them
+    return Drawn(f"sql {level}", draw, attrgetter("key"), is_sound, endless=True)
 
 
 def _draw(rng: Random, level: int) -> Problem:

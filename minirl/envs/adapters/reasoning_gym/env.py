@@ -10,9 +10,9 @@ from typing import Any
 from minirl.envs.adapters.reasoning_gym.findings import FINDINGS
 from minirl.envs.adapters.reasoning_gym.helper import DRAW_S, SCORE_S, Failed, Helper
 from minirl.envs.adapters.reasoning_gym.screen import refusal
-from minirl.envs.adapters.reasoning_gym.stream import Drawn, Stream
+from minirl.envs.adapters.reasoning_gym.stream import STRIDE, Drawn, Stream
 from minirl.envs.base import EnvConfig, Environment, opening
-from minirl.errors import EnvironmentFault, UnknownGold
+from minirl.errors import ConfigError, EnvironmentFault, UnknownGold
 from minirl.rewards.answer import BLANK, LABEL, slot_decoys, strict_answer
 from minirl.types import Score, Split, Task
 
@@ -24,12 +24,17 @@ SYSTEM_LINES = (
 )
 NONSENSE = "I do not know"
 KEPT = 1024  # entries that the process is trusted to hold
+SHOWN = STRIDE - 1  # the entry shown as an example: the last that a block of tasks would come to
 LOOKED_AT = 8  # entries that tell whether a task's answers have several lines
 
 
 class ReasoningGymConfig(EnvConfig):
     system: str | None = None
     """The rule that stands before each question, instead of ours; it must teach the answer slot."""
+    worked_example: bool = False
+    """Show one solved problem first, which is no task: small models hardly ever find the form of an
+    answer without one. The tasks are the same with it.
+    """
     partial: bool = False
     """Pay what their scorer gives, crumbs included, instead of 1 for a full score and 0 for less.
     Their crumbs reward wrong answers (docs/reasoning_gym.md); `solved` means a full score anyway.
@@ -88,13 +93,14 @@ class ReasoningGym(Environment[ReasoningGymConfig]):
             "lines": self._has_lines(drawn),
             "key": drawn.key,
         }
-        return Task(self.label, split, index, opening(system, drawn.question), data)
+        prompt = opening(system, drawn.question, self._example)
+        return Task(self.label, split, index, prompt, data)
 
     def gold(self, task: Task) -> str:
         answer = task.data["answer"]
         if answer is None:
             raise UnknownGold(f"reasoning-gym ships no answer for {self.task_name}")
-        return f"{LABEL}\n{answer}" if task.data["lines"] else f"{LABEL} {answer}"
+        return _written(answer, task.data["lines"])
 
     def decoys(self, task: Task) -> Sequence[str]:
         # Which wrong answers their scorer accepts is docs/reasoning_gym.md; these never reach it.
@@ -122,6 +128,18 @@ class ReasoningGym(Environment[ReasoningGymConfig]):
     @cached_property
     def _stream(self) -> Stream:
         return Stream(self.label, self._draw, self._is_sound)
+
+    @cached_property
+    def _example(self) -> tuple[str, str] | None:
+        if not self.config.worked_example:
+            return None
+        shown = self._draw(SHOWN)
+        if shown is None or shown.answer is None:
+            raise ConfigError(
+                f"{self.label} has no solved problem to show",
+                fix="leave worked_example out, and show one in the option system",
+            )
+        return shown.question, _written(shown.answer, self._has_lines(shown))
 
     @cached_property
     def _lines(self) -> bool:
@@ -157,7 +175,7 @@ class ReasoningGym(Environment[ReasoningGymConfig]):
         data = {"number": drawn.number, "answer": drawn.answer}
         lines = self._has_lines(drawn)
         if drawn.answer is not None:
-            slot = _slot(f"{LABEL}\n{drawn.answer}" if lines else f"{LABEL} {drawn.answer}", lines)
+            slot = _slot(_written(drawn.answer, lines), lines)
             # A longer limit: which tasks there are must not depend on how busy the machine is.
             if slot is None or self._raw(data, slot, DRAW_S)[0] < 1.0:
                 return False
@@ -178,6 +196,11 @@ class ReasoningGym(Environment[ReasoningGymConfig]):
         if not 0.0 <= raw <= 1.0:  # NaN too
             return 0.0, f"reasoning-gym's scorer gave {raw}"
         return float(raw), f"reasoning-gym gives it {raw:.3g}"
+
+
+def _written(answer: str, lines: bool) -> str:
+    """``answer`` in the slot."""
+    return f"{LABEL}\n{answer}" if lines else f"{LABEL} {answer}"
 
 
 def _slot(text: str, lines: bool) -> str | None:

@@ -397,3 +397,21 @@ def test_without_the_package_the_fix_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"minirl\[reasoning-gym\]"):
         open_env("gcd", {}, helper=Helper())
+
+
+def test_a_worked_example_is_shown_that_is_no_task_and_leaves_the_tasks_as_they_are() -> None:
+    plain = make_env("reasoning-gym:chain_sum")
+    shown = make_env("reasoning-gym:chain_sum", {"worked_example": True})
+    for index in range(20):
+        with_it, without = shown.task("test", index), plain.task("test", index)
+        assert [m.role for m in with_it.prompt] == ["system", "user", "assistant", "user"]
+        assert (with_it.prompt[-1], with_it.data) == (without.prompt[-1], without.data)
+        assert with_it.prompt[1].content != with_it.prompt[-1].content
+    question, answer = (m.content for m in shown.task("test", 0).prompt[1:3])
+    assert question == shown.task("train", 5).prompt[1].content
+    assert answer.startswith("Answer: ")
+
+
+def test_where_no_answer_is_shipped_there_is_no_worked_example() -> None:
+    with pytest.raises(ConfigError, match="no solved problem"):
+        make_env("reasoning-gym:rush_hour", {"worked_example": True}).task("train", 0)
