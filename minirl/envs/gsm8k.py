@@ -8,10 +8,8 @@ notice.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from minirl.envs.base import EnvConfig, Environment, opening
+from minirl.envs.hub import load_splits
 from minirl.envs.registry import register
 from minirl.envs.universe import Listed, Universe
 from minirl.envs.word_problems.env import (
@@ -35,10 +34,9 @@ from minirl.envs.word_problems.env import (
 from minirl.errors import ConfigError, MinirlError
 from minirl.rewards.answer import LABEL
 from minirl.rewards.quantity import parse_quantity
-from minirl.types import Score, Split, Task
+from minirl.types import SPLITS, Score, Split, Task
 
 REPOSITORY, SUBSET = "openai/gsm8k", "main"
-HUB_TIMEOUT_S = 5.0
 STAND_IN_LEVEL = "3"  # 3 to 4 steps; GSM8K's take 2 to 8
 
 _ANNOTATION = re.compile(r"<<[^<>]*>>")  # GSM8K's calculator notes: 16-3-4=<<16-3-4=9>>9
@@ -172,51 +170,19 @@ class Missing:
 def read_hub() -> Mapping[Split, list[WordProblem]] | Missing:
     """The two splits of GSM8K from the hub or from its cache, or why there are none.
 
-    With ``HF_HUB_OFFLINE`` or ``MINIRL_OFFLINE`` set, only the cache is asked. Otherwise the hub
-    gets :data:`HUB_TIMEOUT_S` seconds to answer: ``datasets`` itself would try for half a minute.
+    :mod:`minirl.envs.hub` tells how long the hub is waited for.
     """
-    import datasets
-
-    variable = next((v for v in ("HF_HUB_OFFLINE", "MINIRL_OFFLINE") if _is_set(v)), None)
-    trouble = f"{variable} is set" if variable else _hub_trouble()
-    try:
-        with _only_cache(datasets) if trouble else contextlib.nullcontext():
-            data = datasets.load_dataset(REPOSITORY, SUBSET)
-        rows: dict[Split, list[Row]] = {"train": list(data["train"]), "test": list(data["test"])}
-    except Exception as error:  # whatever datasets and its HTTP client raise: the cause is told
-        cause = f"{type(error).__name__}: {error}".splitlines()[0][:160]
-        tried = f"{trouble}, and it is not in the cache" if trouble else cause
-        return Missing(f"the hub's {REPOSITORY} cannot be had ({tried})")
+    found = load_splits(REPOSITORY, SUBSET)
+    if isinstance(found, str):
+        return Missing(f"the hub's {REPOSITORY} cannot be had ({found})")
+    if lacking := [split for split in SPLITS if split not in found]:
+        return Missing(f"the hub's {REPOSITORY} has no split {lacking[0]!r}")
     return {
-        split: [parse_row(row, f"{REPOSITORY}, {split}, row {i}") for i, row in enumerate(found)]
-        for split, found in rows.items()
+        split: [
+            parse_row(row, f"{REPOSITORY}, {split}, row {i}") for i, row in enumerate(found[split])
+        ]
+        for split in SPLITS
     }
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def _hub_trouble() -> str | None:
-    """Why the hub does not answer; None where it does."""
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().dataset_info(REPOSITORY, timeout=HUB_TIMEOUT_S)
-    except Exception as error:  # as above
-        return f"the hub did not answer: {type(error).__name__}: {error}".splitlines()[0][:160]
-    return None
-
-
-@contextlib.contextmanager
-def _only_cache(datasets: Any) -> Iterator[None]:
-    """Keep ``datasets`` from asking a hub that does not answer, again and again."""
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before
 
 
 def read_file(path: Path) -> list[WordProblem]:

@@ -5,18 +5,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from minirl.envs.adapters.rows import Placed, Rows, RowsConfig
+from minirl.envs.hub import load_splits
 from minirl.envs.registry import checked_options
 from minirl.errors import ConfigError
-
-HUB_TIMEOUT_S = 5.0
-OFFLINE = ("HF_HUB_OFFLINE", "MINIRL_OFFLINE")
 
 
 class HubConfig(RowsConfig):
@@ -37,7 +33,12 @@ def open_env(rest: str, options: Mapping[str, Any]) -> Rows:
     """
     config = checked_options(HubConfig, options, f"hf:{rest}")
     name, _, subset = rest.partition(":")
-    data = load(name, subset or None, config.revision)
+    data = load_splits(name, subset or None, revision=config.revision)
+    if isinstance(data, str):
+        raise ConfigError(
+            f"the data set {name!r} cannot be had: {data}",
+            fix="connect once, or give a file or folder of yours: jsonl:PATH, hf:./FOLDER",
+        )
     test = config.test_split or ("test" if "test" in data else None)
     for split in (config.train_split, test):
         if split is not None and split not in data:
@@ -54,56 +55,7 @@ def open_env(rest: str, options: Mapping[str, Any]) -> Rows:
     )
 
 
-def load(name: str, subset: str | None, revision: str | None) -> Mapping[str, Any]:
-    """The splits of a data set: of a local folder, of the hub, or of the hub's cache.
-
-    The hub gets :data:`HUB_TIMEOUT_S` seconds to answer: ``datasets`` itself would try for half a
-    minute. With one of :data:`OFFLINE` set, only the cache is asked.
-    """
-    import datasets
-
-    local = Path(name).expanduser()
-    trouble = None if local.exists() else _trouble(name)
-    source = str(local) if local.exists() else name
-    try:
-        with _only_cache(datasets) if trouble else contextlib.nullcontext():
-            found: Mapping[str, Any] = datasets.load_dataset(source, subset, revision=revision)
-    except Exception as error:  # whatever datasets and its HTTP client raise: the cause is told
-        cause = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        tried = f"{trouble}, and it is not in the cache" if trouble else cause
-        raise ConfigError(
-            f"the data set {name!r} cannot be had: {tried}",
-            fix="connect once, or give a file or folder of yours: jsonl:PATH, hf:./FOLDER",
-        ) from None
-    return found
-
-
 def _rows(data: Mapping[str, Any], split: str, name: str, limit: int) -> list[Placed]:
     held = data[split]
     chosen = held.select(range(min(limit, len(held))))
     return [(f"{name}, {split}, row {number}", row) for number, row in enumerate(chosen)]
-
-
-def _trouble(name: str) -> str | None:
-    """Why the hub is not asked, or does not answer; None where it does."""
-    for variable in OFFLINE:
-        if os.environ.get(variable, "").upper() in {"1", "ON", "YES", "TRUE"}:
-            return f"{variable} is set"
-    from huggingface_hub import HfApi
-
-    try:
-        HfApi().dataset_info(name, timeout=HUB_TIMEOUT_S)
-    except Exception as error:  # as above
-        return f"the hub did not answer: {type(error).__name__}: {error}".splitlines()[0][:200]
-    return None
-
-
-@contextlib.contextmanager
-def _only_cache(datasets: Any) -> Iterator[None]:
-    """Keep ``datasets`` from asking a hub that does not answer, again and again."""
-    before = datasets.config.HF_HUB_OFFLINE
-    datasets.config.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        datasets.config.HF_HUB_OFFLINE = before

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from minirl.envs import gsm8k, make_env
+from minirl.envs.hub import TIMEOUT_S
 from minirl.errors import ConfigError
 from minirl.types import SPLITS
 
@@ -60,7 +61,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
             if error:
                 raise error
 
-        def load_dataset(*args: str) -> dict[str, list[Row]]:
+        def load_dataset(*args: str, revision: str | None) -> dict[str, list[Row]]:
             offline = datasets.config.HF_HUB_OFFLINE
             calls.append(("load", *args, "offline" if offline else "online"))
             if offline and not cached:
@@ -84,7 +85,7 @@ def test_the_hubs_splits_are_ours_and_in_order(hub: Callable[..., list[Any]]) ->
         tasks = [env.task(split, i) for i in range(len(rows))]  # type: ignore[arg-type]
         assert [t.prompt[-1].content for t in tasks] == [r["question"] for r in rows]
     assert calls == [
-        ("ask", "openai/gsm8k", gsm8k.HUB_TIMEOUT_S),
+        ("ask", "openai/gsm8k", TIMEOUT_S),
         ("load", "openai/gsm8k", "main", "online"),
     ]
     assert env.task("train", 40).prompt == env.task("train", 0).prompt
