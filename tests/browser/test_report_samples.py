@@ -174,7 +174,7 @@ def test_watch_renews_the_page_and_keeps_the_readers_place(browser, tmp_path):
         assert all(u.startswith((url, "data:")) for u in browser.requested())
     finally:
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == f"minirl: stopped; {run.report} is as it was last written\n"
     assert Path(run.report).stat().st_size > 0

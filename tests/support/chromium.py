@@ -104,7 +104,7 @@ class Browser:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 20) -> None:
+    def wait(self, condition: str, seconds: float = 60) -> None:
         """Until a condition holds."""
         end = time.monotonic() + seconds
         while not self.value(f"Boolean({condition})"):
