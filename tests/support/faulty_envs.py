@@ -646,6 +646,7 @@ class DependsOnSetOrder(Sum):
 
 class DependsOnDate(Sum):
     findings = frozenset({"clock"})
+    maybe = frozenset({"process"})  # for some hours a day, it is another day in the other zone
 
     def prompt(self, a: int, b: int) -> tuple[Message, ...]:
         day = datetime.date.today()
@@ -797,6 +798,7 @@ class SharedState(Vault):
     """All episodes are one."""
 
     findings = frozenset({"independent"})
+    maybe = frozenset({"threads"})  # as the threads happen to meet
     given_up = False
 
     class Episode(VaultEpisode):

@@ -215,7 +215,7 @@ THEFT = (
     body("theft", "server on an abstract socket", """
         import json, socket
         with socket.socket(socket.AF_UNIX) as s:
-            s.connect('\\0@ABSTRACT@')
+            s.connect('\\x00@ABSTRACT@')
             return json.loads(s.recv(10**6))[str(n)]
     """, *STOPPED, steals=True),
     body("theft", "UDP", "import socket\nsocket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))", *STOPPED),

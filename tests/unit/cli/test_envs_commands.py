@@ -75,7 +75,7 @@ def test_the_scaffold_passes_its_own_audit(minirl, tmp_path, kind, spec):
 
 
 def test_the_scaffolds_levels_keep_their_splits_apart(tmp_path):
-    spec = write_scaffold("mine", tmp_path, multi_turn=False, force=False).spec
+    spec = write_scaffold("begun", tmp_path, multi_turn=False, force=False).spec
     one, two = (make_env(f"{spec}:{level}") for level in "12")
     keys = {
         split: {env.task(split, i).data["key"] for env in (one, two) for i in range(60)}

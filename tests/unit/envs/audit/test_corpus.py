@@ -89,7 +89,8 @@ def test_other_processes_tell_what_depends_on_them() -> None:
     found = elsewhere([f"{FILE}:{name}" for name in names], {}, tasks=6)
     for name in names:
         results = found[f"{FILE}:{name}"]
-        assert {r.check for r in results if r.failed} == CLASSES[name].findings, (name, results)
+        failed, cls = {r.check for r in results if r.failed}, CLASSES[name]
+        assert cls.findings <= failed <= cls.findings | cls.maybe, (name, results)
         assert all(r.tries > 0 for r in results)
     assert len(names) >= 6
 
