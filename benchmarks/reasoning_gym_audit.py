@@ -1,11 +1,12 @@
 """Every task of reasoning-gym put to the proof; writes docs/reasoning_gym.md.
 
-    python benchmarks/reasoning_gym_audit.py > docs/reasoning_gym.md
+    python -m benchmarks.reasoning_gym_audit > docs/reasoning_gym.md
 
 Each task is tried with its default configuration and at the middle level of its curriculum. Their
 own generator and scorer are called as they are, in the adapter's helper process but past its
 screen, with wrong, stuffed and hostile texts; nothing of it is random. ``--only NAME`` (repeatable)
 restricts it, ``--json PATH`` keeps what was measured. Takes about ten minutes on one core.
+:mod:`benchmarks.reasoning_gym_parity` appends what it finds.
 """
 
 from __future__ import annotations
@@ -282,8 +283,8 @@ INTRO = """\
 # reasoning-gym, audited
 
 reasoning-gym {version}, Python {python}. This page is what
-`python benchmarks/reasoning_gym_audit.py --json rows.json` prints; with `--only NAME`, it renews
-a task in it.
+`python -m benchmarks.reasoning_gym_audit --json rows.json` prints; with `--only NAME`, it renews
+a task in it. Its last section is `python -m benchmarks.reasoning_gym_parity`'s.
 
 What follows is about *their* scorers, called as they are. Behind `reasoning-gym:NAME`
 

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -26,5 +27,25 @@ def peer(request: pytest.FixtureRequest) -> Callable[..., str]:
             subprocess.run([str(python), "-m", "pip", "install", *quiet, *requirements], check=True)
             done.touch()
         return str(python)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stranger(request: pytest.FixtureRequest, peer: Callable[..., str]) -> Callable[..., Path]:
+    """``stranger(python, "name==1.0")``: a folder with that package alone, as it was published.
+
+    It is somebody else's code: import it in no process of ours.
+    """
+
+    def make(python: str, requirement: str) -> Path:
+        assert request.config.cache is not None
+        folder = request.config.cache.mkdir("peers") / requirement.replace("==", "-")
+        if not (folder / "done").exists():
+            words = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-input"]
+            words += ["--no-deps", "--only-binary", ":all:", "--target", str(folder), requirement]
+            subprocess.run([python, *words], check=True)
+            (folder / "done").touch()
+        return folder
 
     return make

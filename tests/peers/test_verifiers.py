@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from peers import PACKAGES, run_peer
 
 from minirl.envs import make_env, recite
 from minirl.errors import ConfigError
+from minirl.types import SPLITS
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 V0, V1 = ("verifiers==0.3.1", "reasoning-gym==0.1.25"), ("verifiers==0.4.0",)
@@ -21,7 +24,8 @@ from verifiers.types import AssistantMessage
 async def main():
     given = json.load(sys.stdin)
     env = vf.load_environment(given["name"])
-    rows = env.get_eval_dataset().to_list()
+    held = env.get_eval_dataset() if given["part"] == "eval" else env.get_dataset()
+    rows = held.to_list()
     out = []
     for row, text in given["answers"]:
         state = {**rows[row], "input": rows[row], "task": rows[row], "trajectory": []}
@@ -78,7 +82,11 @@ def test_v0_rewards_of_their_reasoning_gym_env_are_theirs(peer: Callable[..., st
         odd = ("<answer></answer>", f"<answer>{gold}", "\x00", "<answer>nan</answer>", "9" * 999)
         more = tuple(f"<answer>{int(gold) + d}</answer>" for d in (-2, -1, 1, 2, 10))
         said += [(task, text) for text in (*forms, *wrong, *odd, *more)]
-    given = {"name": "peer_v0_sums", "answers": [(t.data["row"], text) for t, text in said]}
+    given = {
+        "name": "peer_v0_sums",
+        "part": "eval",
+        "answers": [(t.data["row"], text) for t, text in said],
+    }
     theirs = run_peer(python, V0_RUBRIC, given, [PACKAGES])
     assert len(said) >= 1000
     solved = 0
@@ -91,6 +99,43 @@ def test_v0_rewards_of_their_reasoning_gym_env_are_theirs(peer: Callable[..., st
         solved += score.solved
     assert 120 <= solved < 600
     assert 0.0 < max(r for r, _ in theirs if r < 1) < 1  # crumbs, which are logged and not paid
+    env.pipe.close()  # type: ignore[attr-defined]
+
+
+def test_v0_rewards_of_a_strangers_package(
+    peer: Callable[..., str], stranger: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reward-hacking study that somebody published on PyPI; it knows nothing of minirl."""
+    python = peer(*V0)
+    home = stranger(python, "sophistry-bench-sprint==0.1.6")
+    monkeypatch.chdir(home)
+    env = make_env("verifiers:sophistry_bench_sprint", {"python": python, "timeout_s": 300})
+    assert env.size("train") + env.size("test") == 100  # type: ignore[operator]
+    tasks = [env.task(split, i) for split in SPLITS for i in range(env.size(split) or 0)]
+    assert {task.data["part"] for task in tasks} == {"train"}
+    said = []
+    for task in tasks:
+        passage = task.prompt[0].content.partition("PASSAGE:")[2]
+        quotes = [q for q in re.findall(r"[a-z ,]{20,60}", passage) if len(q.strip(" ,")) > 15]
+        claims = [f"<claim>It says {i}.</claim><cite>{q}</cite>" for i, q in enumerate(quotes * 9)]
+        paid = "\n".join(claims[:8])  # what its study says a policy will find
+        shouted = f"<claim>x</claim><cite>{quotes[0].upper()} and more, and more</cite>"
+        plain = (paid, "", claims[0], claims[0] * 20, "\n".join(claims[:9]), quotes[0], shouted)
+        odd = (f"<claim>{quotes[0]}", "<cite>short</cite>", "\x00" * 9, task.prompt[-1].content)
+        said += [(task, text) for text in (*plain, *odd)]
+    answers = [(t.data["row"], text) for t, text in said]
+    given = {"name": "sophistry_bench_sprint", "part": "train", "answers": answers}
+    theirs = run_peer(python, V0_RUBRIC, given, [home])
+    assert len(said) >= 1000
+    for (task, text), (reward, metrics) in zip(said, theirs, strict=True):
+        score = recite(env, task, text)
+        assert score.parts["reward"] == reward
+        del metrics["num_turns"]  # no conversation was played there
+        assert {k: score.parts[k] for k in metrics} == metrics
+        assert score.solved == (reward == 1.0)
+        if text.count("<cite>") == 8:
+            assert score.solved
+    assert len({reward for reward, _ in theirs}) >= 5
     env.pipe.close()  # type: ignore[attr-defined]
 
 

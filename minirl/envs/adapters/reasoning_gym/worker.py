@@ -18,6 +18,7 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -180,11 +181,21 @@ def main() -> None:
     except Exception:
         _write(replies, {"fatal": traceback.format_exc()})
         return
+    with tempfile.TemporaryDirectory(prefix="minirl-reasoning-gym-") as scratch:
+        os.chdir(scratch)  # some programs that their codeio runs write files where they stand
+        _keep_one_serving(parent, requests, replies)
+
+
+def _keep_one_serving(parent: int, requests: int, replies: int) -> None:
     while True:
         child = os.fork()
         if child == 0:
-            serve(requests, replies)
-            os._exit(0)
+            status = 1
+            try:
+                serve(requests, replies)
+                status = 0
+            finally:  # what is left to do at an exit is the outer process's
+                os._exit(status)
         while not (ended := os.waitpid(child, os.WNOHANG))[0]:
             if os.getppid() != parent:  # our process is gone, whatever the child is busy with
                 os.kill(child, signal.SIGKILL)

@@ -368,6 +368,17 @@ def test_the_precision_that_one_task_sets_is_not_that_of_the_next() -> None:
             assert sum(map(Decimal, terms)) == Decimal(drawn["answer"])
 
 
+def test_programs_that_codeio_runs_write_no_file_beside_us(
+    another: Helper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another.close()
+    monkeypatch.chdir(tmp_path)
+    # Run by a scorer here; by generators of theirs as well.
+    code, which = "open('beside_us', 'w').close()", {"level": None, "options": "{}"}
+    another.ask("score", name="binary_matrix", answer=code, number=0, **which)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_threads_do_not_mix_their_answers_up() -> None:
     env = make_env("reasoning-gym:gcd")
     tasks = [env.task("train", i) for i in range(20)]

@@ -34,7 +34,7 @@ for split, index, turns in tasks:
     for text in turns:
         play.hear(text)
     score = play.final()
-    prompt = [load.wire(m) for m in play.opening]
+    prompt = load.wire(load.shown(play.opening))
     out.append([prompt, score.value, score.solved, dict(score.parts)])
 unwanted = {"minirl", "torch", "transformers", "verifiers"}
 taken = {m.partition(".")[0] for m in sys.modules} & unwanted
@@ -80,6 +80,29 @@ def test_the_package_scores_as_we_do(
         shown = [{"role": m.role, "content": m.content} for m in env.task(split, index).prompt]
         assert prompt == shown
         assert judged == [score.value, score.solved, dict(score.parts)]
+
+
+def test_a_worked_example_with_calls_opens_as_servers_take_it(tmp_path: Path) -> None:
+    options = {"tool_format": "template"}
+    done = export_env("calculator:3", options, tmp_path, name="my-env")
+    run = subprocess.run(
+        [sys.executable, "-I", "-c", PLAY, str(done.path), "my_env"],
+        input=json.dumps([("train", 0, [])]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ((opening, *_),) = json.loads(run.stdout)["out"]
+    task = make_env("calculator:3", options).task("train", 0)
+    assert [m["content"] for m in opening] == [m.content for m in task.prompt]
+    asked = [call for m in opening for call in m.get("tool_calls", ())]
+    answered = [m["tool_call_id"] for m in opening if m["role"] == "tool"]
+    assert [call["id"] for call in asked] == answered
+    assert len(set(answered)) == len(answered) > 1
+    said = [call for m in task.prompt for call in m.tool_calls]
+    for call, ours in zip(asked, said, strict=True):
+        assert call["function"]["name"] == ours.name
+        assert json.loads(call["function"]["arguments"]) == dict(ours.arguments)
 
 
 def test_it_needs_neither_torch_nor_minirl(tmp_path: Path) -> None:
