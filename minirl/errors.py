@@ -75,6 +75,10 @@ class SandboxError(MinirlError, RuntimeError):
     """The sandbox cannot run on this machine (never raised for what a program does)."""
 
 
+class ExportError(MinirlError, RuntimeError):
+    """What was exported is not the model that was trained."""
+
+
 class OutOfMemory(MinirlError, MemoryError):
     """The card's or the machine's memory did not suffice."""
 

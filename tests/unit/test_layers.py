@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "endpoint": BASE,
     "train": ENGINE | {"models", "rollout"},
     "measure": ENGINE | {"models", "rollout"},
-    "export": ENGINE | {"models", "rollout"},
+    "export": ENGINE | {"models", "rollout", "measure"},  # plays what was measured once more
     "plan": ENGINE | {"models"},  # names and machines; nothing of it loads a model
     "report": BASE,
     "cli": ENGINE
