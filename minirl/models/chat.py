@@ -117,6 +117,12 @@ class ChatCodec:
         closed = self._control.match(added)
         return self._ids(added[closed.end() :] if closed else added, quoted)
 
+    def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()) -> str:
+        """The opening as text. Its tokens are :meth:`encode_open`'s, unless the content of a
+        message spells a control token.
+        """
+        return self._render([m.as_dict() for m in messages], tools, prompt=True)
+
     def decode(self, ids: Sequence[int]) -> str:
         text: str = self.tokenizer.decode(
             list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False

@@ -120,7 +120,7 @@ def load_model(
         model = stock.load(config, where, dtype=dtype, device=device, seed=seed, adapter=adapter)
     if config.load_in_4bit:
         _check_4bit(model, config.name)
-    _set_special_tokens(model.get_base_model(), tokenizer)
+    set_special_tokens(model.get_base_model(), tokenizer)
     device = next(model.parameters()).device
     return LoadedModel(
         model,
@@ -146,7 +146,12 @@ def _check_4bit(model: torch.nn.Module, name: str) -> None:
         )
 
 
-def _set_special_tokens(model: Any, tokenizer: Any) -> None:
+def set_special_tokens(model: Any, tokenizer: Any) -> None:
+    """Give the tokenizer a pad token, and the model the ids that end a turn.
+
+    Raises:
+        ModelError: the tokenizer has no end-of-sequence token.
+    """
     if tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {tokenizer.name_or_path} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,23 @@ def load(
     if adapter is not None:
         _take_weights(model, adapter)
     return model, _sampler(vllm=vllm, standby=standby)
+
+
+def save_gguf(model: Any, tokenizer: Any, into: Path, formats: Sequence[str]) -> None:
+    """Let Unsloth merge, convert and quantise in its own way. Where it finds no llama.cpp in
+    ``~/.unsloth/llama.cpp`` (or ``UNSLOTH_LLAMA_CPP_PATH``), it downloads or builds one.
+
+    Raises:
+        ModelError: it failed; its own words are kept.
+    """
+    into.mkdir(parents=True, exist_ok=True)
+    try:
+        model.save_pretrained_gguf(str(into), tokenizer, quantization_method=list(formats))
+    except Exception as error:  # whatever its downloads and builds come to
+        raise ModelError(
+            f"Unsloth's export failed: {error}",
+            fix="leave --unsloth out: minirl writes the same files itself",
+        ) from error
 
 
 def _sampler(*, vllm: bool, standby: bool) -> Sampler:
