@@ -16,9 +16,11 @@ import typer.core
 
 import minirl
 from minirl.cli import (
+    chat,
     doctor,
     envs,
     evaluate,
+    export,
     models,
     plan,
     play,
@@ -66,6 +68,8 @@ app.command("run", epilog=run.RUN_EXAMPLE)(run.run)
 app.command("train", epilog=run.TRAIN_EXAMPLE)(run.train)
 app.command("eval", epilog=evaluate.EXAMPLE)(evaluate.command)
 app.command("prove", epilog=prove.EXAMPLE)(prove.command)
+app.command("export", epilog=export.EXAMPLE)(export.command)
+app.command("chat", epilog=chat.EXAMPLE)(chat.command)
 app.command("report", epilog=report.EXAMPLE)(report.command)
 app.command("sample", epilog=sample.EXAMPLE)(sample.command)
 app.command("play", epilog=play.EXAMPLE)(play.command)

@@ -75,7 +75,12 @@ def printed(notebook: Any) -> str:
 
 
 def test_there_are_notebooks() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"quickstart", "own_environment", "probe_and_prove"}
+    assert {path.stem for path in NOTEBOOKS} >= {
+        "quickstart",
+        "own_environment",
+        "probe_and_prove",
+        "export",
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -172,6 +177,23 @@ def test_probe_and_prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert proof["verdict"].upper() in out
     page = (run / "report.html").read_text(encoding="utf-8")
     assert proof["reasons"][0][:20] in page
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'minirl[gguf]'")
+    choices = PARAMETERS.format(more="--set eval.tasks=12")
+    done = execute(COLAB / "export.ipynb", tmp_path, choices, monkeypatch)
+    export = tmp_path / "runs" / "tested" / "export"
+    verified = json.loads((export / "verify.json").read_text())["files"]
+    assert set(verified) == {"tested-lora.gguf", "tested-q8_0.gguf", "tested-q4_k_m.gguf"}
+    assert all(record["passed"] for record in verified.values())
+    assert all(record["answers"]["solved"]["n"] == 12 for record in verified.values())
+    assert verified["tested-lora.gguf"]["distributions"]["top1"]["value"] >= 0.99
+    assert (export / "Modelfile").read_text().startswith("# ")
+    assert "tested-lora.gguf" in printed(done)
+    assert (tmp_path / "tested-export.tar.gz").stat().st_size > 1_000_000
 
 
 def test_the_environment_of_the_notebook_keeps_its_promises(tmp_path: Path) -> None:

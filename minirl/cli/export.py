@@ -1,0 +1,364 @@
+"""`minirl export`: a run's adapter for other programs, and the proof that it came out right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from minirl.cli import options as o
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from minirl.cli.session import Session
+    from minirl.export.exporter import Exporter, Order
+    from minirl.export.verify import Target
+    from minirl.report.console import Output
+
+EXAMPLE = (
+    "Example:  minirl export quickstart --to gguf-lora --to gguf -q f16 -q q4_k_m --ollama\n\n"
+    "Once, before:  pip install 'minirl[gguf]'  (llama.cpp)  and  minirl models pull gguf-converter"
+)
+
+
+def command(
+    run: o.RunArg,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--to",
+            metavar="KIND",
+            help="adapter (PEFT), merged (safetensors), gguf-lora (an adapter for llama-cli "
+            "--lora), gguf (merged, see -q); may be repeated. gguf-lora without it.",
+        ),
+    ] = None,
+    quantization: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--quantization",
+            "-q",
+            metavar="FORMAT",
+            help="Of merged GGUFs: f32, f16, bf16, q8_0, q6_k, q5_k_m, q4_k_m, …; may be repeated. "
+            "q8_0 without it.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where to; the run's export/ without it."),
+    ] = None,
+    merge_into: Annotated[
+        str,
+        typer.Option(
+            "--merge-into",
+            help="Of a 4-bit base: dequantized (the weights that were trained on), or original "
+            "(the 16-bit ones).",
+        ),
+    ] = "auto",
+    dtype: Annotated[
+        str,
+        typer.Option(
+            "--dtype",
+            help="Of merged safetensors: auto (the base's own), fp32, fp16 or bf16. bf16 rounds "
+            "small updates away.",
+        ),
+    ] = "auto",
+    ollama: Annotated[
+        bool, typer.Option("--ollama", help="Write a Modelfile for `ollama create`, too.")
+    ] = False,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Run what was written in llama.cpp beside the trained model; done where llama.cpp "
+            "is installed.",
+        ),
+    ] = None,
+    positions: Annotated[
+        int, typer.Option(min=1, help="Places of text to compare distributions at.")
+    ] = 2000,
+    tasks: Annotated[
+        int | None,
+        typer.Option(min=2, help="Held-out tasks to play with each (the recipe's eval.tasks)."),
+    ] = None,
+    with_unsloth: Annotated[
+        bool,
+        typer.Option(
+            "--unsloth",
+            help="Let Unsloth write the GGUFs in its own way (CUDA; it may download and build "
+            "llama.cpp).",
+        ),
+    ] = False,
+    runs: o.Runs = o.RUNS,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write and verify anew what is there already.")
+    ] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Write a run's adapter as PEFT adapter, merged model, GGUF adapter or merged GGUF, and check
+    in real llama.cpp that it is the model that was trained. What is there already is not written
+    again.
+    """
+    from minirl.cli.session import reopen
+    from minirl.cli.steps import interruptible
+    from minirl.errors import RunDirError
+    from minirl.report.console import notices
+    from minirl.rundir import read_json
+
+    order = _order(to, quantization, merge_into, dtype, ollama=ollama)
+    session = reopen(run, runs, [], sections=())
+    if not session.run.trained:
+        raise RunDirError(
+            f"{session.run.path} has no adapter yet",
+            fix=f"finish its training: minirl train RECIPE --name {session.run.path.name} --resume",
+        )
+    from minirl.export.exporter import Exporter
+
+    console = notices()
+    exporter = Exporter(
+        session.recipe,
+        session.run,
+        out or session.run.path / "export",
+        merge_into=merge_into,  # type: ignore[arg-type]
+        dtype=dtype,  # type: ignore[arg-type]
+        force=force,
+        progress=console.say,
+    )
+    kept = "interrupted; every file that is there is whole: the same command goes on"
+    with session.run.locked(), interruptible(lambda: kept):
+        if with_unsloth:
+            _unsloth(session, exporter, order.formats, console)
+            return
+        targets = exporter.write(order)
+        verified = None
+        if targets and _wanted(verify, targets, exporter):
+            verified = _verify(
+                session, exporter, targets, positions, tasks or session.recipe.eval.tasks, console
+            )
+        _companions(session, exporter, targets, verified, ollama=ollama)
+    ledger = read_json(exporter.ledger) if exporter.ledger.exists() else {"files": {}}
+    if as_json:
+        record = {"out": str(exporter.out), "exported": ledger, "verified": verified}
+        typer.echo(json.dumps(record, ensure_ascii=False))
+    else:
+        _show(exporter, ledger, verified)
+    _settle(exporter, targets, verified)
+
+
+def _order(
+    to: list[str] | None,
+    quantization: list[str] | None,
+    merge_into: str,
+    dtype: str,
+    *,
+    ollama: bool,
+) -> Order:
+    """What the options ask for.
+
+    Raises:
+        ConfigError: a kind or a format that nobody knows.
+    """
+    import difflib
+    from typing import get_args
+
+    from minirl.errors import ConfigError
+    from minirl.export.exporter import KINDS, WHOLE, Order
+    from minirl.export.merged import Base, Dtype
+    from minirl.export.quantize import QUANTIZATIONS
+
+    formats = [q.lower() for q in quantization or []]
+    kinds = list(dict.fromkeys(to or (["gguf"] if formats else ["gguf-lora"])))
+    known = [*WHOLE, *QUANTIZATIONS]
+    for option, given, choices in (
+        ("--to", kinds, list(KINDS)),
+        ("-q", formats, known),
+        ("--merge-into", [merge_into], list(get_args(Base))),
+        ("--dtype", [dtype], list(get_args(Dtype))),
+    ):
+        for word in given:
+            if word not in choices:
+                near = difflib.get_close_matches(word, choices, n=1)
+                raise ConfigError(
+                    f"{option} {word}: no such thing",
+                    expected=", ".join(dict.fromkeys(choices)),
+                    fix=f"did you mean {near[0]}?" if near else None,
+                )
+    if formats and "gguf" not in kinds:
+        raise ConfigError("-q is about merged GGUFs", fix="add --to gguf, or leave -q out")
+    if ollama and not any(kind.startswith("gguf") for kind in kinds):
+        raise ConfigError("--ollama needs a GGUF", fix="add --to gguf, or --to gguf-lora")
+    ordered = [kind for kind in KINDS if kind in kinds]
+    return Order(ordered, list(dict.fromkeys(formats or ["q8_0"])))
+
+
+def _wanted(verify: bool | None, targets: Sequence[Target], exporter: Exporter) -> bool:
+    """Whether to verify: asked for, or not refused and possible."""
+    from minirl.errors import MissingExtraError
+    from minirl.export.llama import find_backend
+
+    if verify is False:
+        return False
+    if not any(t.kind.startswith("gguf") for t in targets):
+        return True
+    try:
+        find_backend()
+    except MissingExtraError as error:
+        exporter.missing.append(error)
+        return verify is True
+    return True
+
+
+def _verify(
+    session: Session,
+    exporter: Exporter,
+    targets: Sequence[Target],
+    positions: int,
+    tasks: int,
+    console: Output,
+) -> dict[str, Any]:
+    """Check what has not been checked yet; write verify.json after each file."""
+    import time
+
+    from minirl.cli.session import guarded, load
+    from minirl.cli.settle import memory_advised
+    from minirl.errors import ModelError
+    from minirl.export.families import family_of
+    from minirl.export.verify import Verifier
+    from minirl.measure.tasks import held_out
+    from minirl.report.console import progress_bar
+    from minirl.report.text import duration
+    from minirl.rundir import read_json, write_json
+
+    path = exporter.out / "verify.json"
+    ledger = read_json(exporter.ledger)["files"]
+    told = {"positions": positions, "tasks": tasks, "adapter_sha256": exporter.adapter_sha256}
+    found = read_json(path) if path.exists() else {}
+    if found.get("asked") != told:
+        found = {"asked": told, "reference": None, "files": {}}
+    left = [
+        t
+        for t in targets
+        if exporter.force
+        or not (kept := found["files"].get(t.name))
+        or kept["sha256"] != ledger[t.name]["sha256"]
+        or not kept["passed"]
+    ]
+    if not left:
+        console.say(f"{path}: everything is verified already; --force verifies anew")
+        return found
+    guarded(session.env, "task", lambda: held_out(session.env, tasks, key="--tasks"))
+    console.say(
+        f"verifying {', '.join(t.name for t in left)} against the trained model: {positions:,} "
+        f"places of text, {tasks} held-out tasks of {session.env.label}"
+    )
+    with progress_bar(console) as progress, memory_advised(session, sampling=True):
+        loaded = load(session, console, adapter=session.run.adapter)
+        bars: dict[str, tuple[Any, float]] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = (progress.add_task(what, total=total, note=""), time.monotonic())
+                if not console.is_terminal:
+                    console.say(f"{what}: {total:,}" if total > 1 else what)
+            bar, began = bars[what]
+            rate = done / max(time.monotonic() - began, 1e-9)
+            note = f"{rate:.0f}/s, {duration((total - done) / rate)} left" if rate else ""
+            progress.update(bar, completed=done, total=total, note=note)
+
+        try:
+            family = family_of(exporter.base_config())
+        except ModelError:  # a merged GGUF of another family: llama.cpp alone judges it
+            family = None
+        verifier = Verifier(
+            session.recipe,
+            loaded,
+            session.env,
+            session.run.adapter,
+            family,
+            positions=positions,
+            tasks=tasks,
+            report=show,
+        )
+        for target in left:
+            found["files"][target.name] = verifier.verify(target)
+            found["reference"] = verifier.reference()
+            write_json(path, found)
+    return found
+
+
+def _companions(
+    session: Session,
+    exporter: Exporter,
+    targets: Sequence[Target],
+    verified: dict[str, Any] | None,
+    *,
+    ollama: bool,
+) -> None:
+    """The Modelfile where it is asked for, and the model card."""
+    from minirl.export.card import write_card
+    from minirl.export.modelfile import write_modelfile
+
+    ggufs = [t for t in targets if t.kind.startswith("gguf")]
+    if ollama:
+        for target in ggufs[:1]:
+            write_modelfile(session.recipe, target, exporter.out / "Modelfile")
+    if targets:
+        write_card(session.run, exporter.out, verified)
+
+
+def _show(exporter: Exporter, ledger: dict[str, Any], verified: dict[str, Any] | None) -> None:
+    from minirl.report.console import results
+    from minirl.report.export_table import export_table, export_text
+
+    console = results()
+    if ledger["files"]:
+        console.print(export_table(ledger, verified), markup=False)
+    for line in export_text(ledger, verified):
+        console.say(line)
+    console.say(f"written to {exporter.out}")
+
+
+def _settle(exporter: Exporter, targets: Sequence[Target], verified: dict[str, Any] | None) -> None:
+    """End with an error where something failed its verification, or could not be written.
+
+    Raises:
+        ExportError: an export is not the model that was trained.
+        MissingExtraError: a package is missing; what was written is named.
+    """
+    from minirl.errors import ExportError, MissingExtraError
+
+    records = (verified or {"files": {}})["files"]
+    failed = {t.name: records[t.name]["failures"] for t in targets if t.name in records}
+    failed = {name: failures for name, failures in failed.items() if failures}
+    if failed:
+        raise ExportError(
+            "not the model that was trained: "
+            + "; ".join(f"{name}: {failures[0]}" for name, failures in failed.items()),
+            fix=f"do not use it; {exporter.out / 'verify.json'} has all figures",
+        )
+    if exporter.missing:
+        first = exporter.missing[0]
+        names = ", ".join(t.name for t in targets) or "nothing"
+        raise MissingExtraError(
+            "; ".join(dict.fromkeys(e.message for e in exporter.missing)),
+            got=f"written all the same, in {exporter.out}: {names}",
+            fix="; ".join(dict.fromkeys(e.fix for e in exporter.missing if e.fix)) or first.fix,
+        )
+
+
+def _unsloth(session: Session, exporter: Exporter, formats: Sequence[str], console: Output) -> None:
+    """Unsloth's own export, through its own converter and quantiser."""
+    from minirl.cli.session import load
+    from minirl.errors import ConfigError
+    from minirl.models.unsloth import save_gguf
+
+    loaded = load(session, console, adapter=session.run.adapter)
+    if loaded.choice.backend != "unsloth":
+        raise ConfigError(
+            "--unsloth needs the model on Unsloth, and transformers runs it here",
+            fix="leave --unsloth out: minirl writes the same files itself",
+        )
+    save_gguf(loaded.model, loaded.tokenizer, exporter.out / "unsloth", formats)
+    console.say(f"written to {exporter.out / 'unsloth'}, by Unsloth; not verified")
