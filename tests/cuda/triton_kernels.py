@@ -143,6 +143,7 @@ RELIED_ON: dict[str, tuple[str, ...]] = {
         "temperature",
         "chunk_size",
     ),
+    "unsloth.save.unsloth_save_pretrained_gguf": ("tokenizer", "quantization_method"),
 }
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -90,6 +92,29 @@ def test_a_short_run_learns_and_keeps_to_its_plan(
     assert all(m["grad_norm"] > 0 for m in metrics)
     assert plan["fits"]
     assert peak == pytest.approx(planned, rel=0.15)
+
+
+@pytest.mark.parametrize("four_bits", ["true", "false"])
+def test_an_export_is_what_was_trained_on_the_card(
+    minirl: Callable[..., dict[str, Any]], home: Path, report: list[str], four_bits: str
+) -> None:
+    if importlib.util.find_spec("xllamacpp") is None:
+        pytest.skip("no llama.cpp: pip install -c constraints.txt '.[gguf]'")
+    pull = [sys.executable, "-m", "minirl", "models", "pull", "gguf-converter"]
+    subprocess.run(pull, check=True)
+    name = f"unsloth-{four_bits}"
+    assert (home / "runs" / name / "adapter").exists(), "made by the test of a short run"
+    made = minirl(
+        *("export", name, "--to", "gguf-lora", "--to", "gguf", "-q", "f16"),
+        *("--positions", "500", "--tasks", "32"),
+    )
+    for file, record in made["verified"]["files"].items():
+        found = record["distributions"]
+        report.append(
+            f"{file} of a model in {'4 bits' if four_bits == 'true' else '16 bits'}: top-1 "
+            f"{100 * found['top1']['value']:.1f} %, KL {found['kl']['value']:.1e}"
+        )
+        assert record["passed"], record["failures"]
 
 
 def test_vllm_writes_what_the_trainer_scores(
