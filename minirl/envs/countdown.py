@@ -59,14 +59,11 @@ class CountdownConfig(EnvConfig):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Numbers in the order shown, and a solution that uses them all."""
+    """Numbers in the order shown, a solution that uses them all, and what that comes to."""
 
     numbers: tuple[int, ...]
     solution: Tree
-
-    @property
-    def target(self) -> int:
-        return int(evaluate(self.solution))
+    target: int
 
     @property
     def key(self) -> str:
@@ -171,16 +168,17 @@ class Countdown(Environment[CountdownConfig]):
     def _universe(self) -> Universe[Problem]:
         if self.config.count == 2 and self.config.high - self.config.low < LISTED_UP_TO:
             return Listed(self.name, filter(self._fair, self._pairs()), lambda p: p.key)
-        return Drawn(f"{self.name} of {self.config.count} numbers", self._draw, lambda p: p.key)
+        name = f"{self.name} of {self.config.count} numbers"
+        return Drawn(name, self._draw, lambda p: p.key, one_stream=True)
 
     def _draw(self, rng: Random) -> Problem | None:
         low, high = self.config.low, self.config.high
         span = high - low + 1
         numbers = tuple([low + below(rng, span) for _ in range(self.config.count)])
-        tree, target = whole_tree(rng, numbers, OPERATORS)
-        if target > self.config.max_target:  # most draws of many numbers end here
+        drawn = whole_tree(rng, numbers, OPERATORS, self.config.max_target)
+        if drawn is None:  # most draws of many numbers end here
             return None
-        problem = Problem(numbers, tree)
+        problem = Problem(numbers, *drawn)
         return problem if self._fair(problem) else None
 
     def _pairs(self) -> Iterator[Problem]:
@@ -188,8 +186,9 @@ class Countdown(Environment[CountdownConfig]):
         for a in span:
             for b in span:
                 for tree in whole_ops(a, b, OPERATORS):
-                    yield Problem((a, b), tree)
-                    yield Problem((b, a), tree)
+                    target = int(evaluate(tree))
+                    yield Problem((a, b), tree, target)
+                    yield Problem((b, a), tree, target)
 
 
 def _question(numbers: Sequence[int], target: int) -> str:

@@ -250,13 +250,16 @@ class RegexSynthesis(Environment[RegexSynthesisConfig]):
         pattern = language.pattern
         rng = task_rng(self.name, pattern)
         match, other = _shown(language, rng)
+        hidden = members(language, rng, HIDDEN, LONGEST)
+        while all(text.startswith(tuple(match)) for text in hidden):
+            hidden = members(language, rng, HIDDEN, LONGEST)  # else "a shown one, and more" pays
         data = {
             "pattern": pattern,
             "words": list(language.words),
             "runs": [[run.separator, run.chars, run.least, run.most] for run in language.runs],
             "match": match,
             "other": other,
-            "hidden_match": members(language, rng, HIDDEN, LONGEST),
+            "hidden_match": hidden,
             "hidden_other": strangers(language, rng, LONGEST),
             "key": pattern,
         }

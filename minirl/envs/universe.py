@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from random import Random
 from threading import Lock
 from typing import Generic, Protocol, TypeVar
@@ -65,7 +65,9 @@ class Drawn(Generic[P]):
     possible, and rare in a large universe. One that turns out smaller than a block is treated as
     finite. ``draw`` may return None to reject a draw, and so may ``proof``, which sees only what
     the split would keep: the place for costly checks. ``endless`` is the author's word that there
-    are far more problems than a block holds; else a block is drawn to see.
+    are far more problems than a block holds; else a block is drawn to see. With ``one_stream`` both
+    splits take their problems from the same draws, so that a costly draw is seldom made in vain;
+    the tasks are others than without it.
     """
 
     def __init__(
@@ -76,10 +78,12 @@ class Drawn(Generic[P]):
         proof: Callable[[P], bool] | None = None,
         *,
         endless: bool = False,
+        one_stream: bool = False,
     ) -> None:
-        self._endless = endless
+        self._endless, self._one_stream = endless, one_stream
         self._name, self._draw, self._key, self._proof = name, draw, key, proof
         self._blocks: dict[tuple[Split, int], _Block[P]] = {}
+        self._streams: dict[int, _Stream[P | None]] = {}
         self._turn = Lock()
 
     def pick(self, split: Split, index: int) -> P:
@@ -105,22 +109,25 @@ class Drawn(Generic[P]):
             block = self._blocks.get((split, number))
             if block is None:
                 if len(self._blocks) >= _CACHED_BLOCKS:
-                    del self._blocks[next(key for key in self._blocks if key[1] > 0)]
+                    self._forget(next(key[1] for key in self._blocks if key[1] > 0))
                 block = self._blocks[split, number] = _Block([], self._fill(split, number))
             try:
                 missing = min(wanted, BLOCK) - len(block.found)
                 block.found.extend(islice(block.more, max(missing, 0)))
             except BaseException:
-                del self._blocks[split, number]  # what broke off in the middle would look finished
+                self._forget(number)  # what broke off in the middle would look finished
                 raise
             return block.found
 
+    def _forget(self, number: int) -> None:
+        for split in SPLITS:
+            self._blocks.pop((split, number), None)
+        self._streams.pop(number, None)
+
     def _fill(self, split: Split, number: int) -> Iterator[P]:
-        rng = task_rng(self._name, split, number)
         seen: set[str] = set()
         misses = 0
-        while len(seen) < BLOCK and misses < _PATIENCE:
-            problem = self._draw(rng)
+        for problem in self._draws(split, number):
             text = None if problem is None else self._key(problem)
             if problem is None or text is None or text in seen or split_of(text) != split:
                 misses += 1
@@ -130,6 +137,32 @@ class Drawn(Generic[P]):
                 yield problem
             else:
                 misses += 1
+            if len(seen) == BLOCK or misses == _PATIENCE:
+                return
+
+    def _draws(self, split: Split, number: int) -> Iterable[P | None]:
+        """A block's draws, without end."""
+        if not self._one_stream:
+            rng = task_rng(self._name, split, number)
+            return (self._draw(rng) for _ in count())
+        if number not in self._streams:
+            rng = task_rng(self._name, number)
+            self._streams[number] = _Stream(lambda: self._draw(rng))
+        return self._streams[number]
+
+
+class _Stream(Generic[P]):
+    """Draws that several can go through, each from the first one on."""
+
+    def __init__(self, draw: Callable[[], P]) -> None:
+        self._draw = draw
+        self._drawn: list[P] = []
+
+    def __iter__(self) -> Iterator[P]:
+        for i in count():
+            if i == len(self._drawn):
+                self._drawn.append(self._draw())
+            yield self._drawn[i]
 
 
 @dataclass(slots=True)

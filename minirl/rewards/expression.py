@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from random import Random
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from minirl.rewards.draws import below, pick
 
@@ -32,8 +32,7 @@ _APPLY: dict[str, Callable[[Number, Number], Number]] = {
 _RANK = {"+": 1, "-": 1, "*": 2, "/": 2}
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """An operator (one of ``+ - * /``) over two trees."""
 
     operator: str
@@ -116,23 +115,19 @@ def canonical(tree: Tree) -> str:
     if isinstance(tree, int):
         return str(tree)
     pair = "+-" if tree.operator in "+-" else "*/"
-    return f"({''.join(sorted(_flatten(tree, pair, pair[0])))})"
+    terms: list[str] = []
+    _flatten(tree, pair, pair[0], terms)
+    return f"({''.join(sorted(terms))})"
 
 
-def random_tree(
-    rng: Random, numbers: Sequence[int], operators: str, *, whole: bool = False
-) -> Tree:
+def random_tree(rng: Random, numbers: Sequence[int], operators: str) -> Tree:
     """A random expression that uses each of ``numbers`` once.
 
     Args:
         rng: the source of randomness.
         numbers: its literals, in any order.
         operators: what to choose among, e.g. ``"+-*"``.
-        whole: keep to steps that come out as positive whole numbers (``operators`` must then hold
-            ``+``).
     """
-    if whole:
-        return whole_tree(rng, numbers, operators)[0]
     pool: list[Tree] = list(numbers)
     while len(pool) > 1:
         left, right = (pool.pop(below(rng, len(pool))) for _ in range(2))
@@ -140,20 +135,21 @@ def random_tree(
     return pool[0]
 
 
-def whole_tree(rng: Random, numbers: Sequence[int], operators: str) -> tuple[Tree, int]:
-    """``random_tree`` of whole steps, and its value."""
-    trees: list[Tree] = list(numbers)
-    values = list(numbers)
-    while len(trees) > 1:
-        i = below(rng, len(trees))
-        left, a = trees.pop(i), values.pop(i)
-        i = below(rng, len(trees))
-        right, b = trees.pop(i), values.pop(i)
-        made = [(o, v) for o in operators if (v := _whole_value(o, a, b))]
-        operator, value = pick(rng, made)
-        trees.append(Op(operator, left, right))
-        values.append(value)
-    return trees[0], values[0]
+def whole_tree(
+    rng: Random, numbers: Sequence[int], operators: str, most: int
+) -> tuple[Tree, int] | None:
+    """``random_tree`` whose every step is a positive whole number (``operators`` must hold ``+``),
+    and its value; None as soon as a step is larger than ``most``.
+    """
+    pool: list[tuple[Tree, int]] = [(number, number) for number in numbers]
+    while len(pool) > 1:
+        left, a = pool.pop(below(rng, len(pool)))
+        right, b = pool.pop(below(rng, len(pool)))
+        operator, value = pick(rng, _whole_results(operators, a, b))
+        if value > most:
+            return None
+        pool.append((Op(operator, left, right), value))
+    return pool[0]
 
 
 def whole_ops(left: Tree, right: Tree, operators: str) -> list[Op]:
@@ -246,19 +242,23 @@ def _reduce(tree: Op) -> Tree:
         return Op(tree.operator, _reduce(tree.left), tree.right)
     if isinstance(tree.right, Op):
         return Op(tree.operator, tree.left, _reduce(tree.right))
-    value = evaluate(tree)
+    value = _value(tree)
     if value.denominator != 1:
         raise ValueError(f"{render(tree)} does not come out whole")
     return int(value)
 
 
-def _flatten(tree: Tree, pair: str, sign: str) -> list[str]:
-    """The signed terms (pair ``+-``) or factors (``*/``) of ``tree``, taken with ``sign``."""
-    if isinstance(tree, int) or tree.operator not in pair:
-        return [sign + canonical(tree)]
-    inverse = pair[1] if sign == pair[0] else pair[0]
-    right_sign = inverse if tree.operator == pair[1] else sign
-    return _flatten(tree.left, pair, sign) + _flatten(tree.right, pair, right_sign)
+def _flatten(tree: Tree, pair: str, sign: str, terms: list[str]) -> None:
+    """Add the signed terms (pair ``+-``) or factors (``*/``) of ``tree``, taken with ``sign``."""
+    if isinstance(tree, int):
+        terms.append(f"{sign}{tree}")
+    elif tree.operator not in pair:
+        terms.append(sign + canonical(tree))
+    else:
+        _flatten(tree.left, pair, sign, terms)
+        if tree.operator == pair[1]:
+            sign = pair[1] if sign == pair[0] else pair[0]
+        _flatten(tree.right, pair, sign, terms)
 
 
 def _is_whole(op: Op) -> bool:
@@ -269,14 +269,18 @@ def _is_whole(op: Op) -> bool:
     return value > 0 and value.denominator == 1
 
 
-def _whole_value(operator: str, left: int, right: int) -> int:
-    """``left operator right`` where that is a positive whole number, else 0."""
-    if operator == "+":
-        value = left + right
-    elif operator == "-":
-        value = left - right
-    elif operator == "*":
-        value = left * right
-    else:
-        value = 0 if right == 0 or left % right else left // right
-    return max(value, 0)
+def _whole_results(operators: str, left: int, right: int) -> list[tuple[str, int]]:
+    """Each of ``operators`` whose result is a positive whole number, with that result."""
+    found = []
+    for operator in operators:
+        if operator == "+":
+            value = left + right
+        elif operator == "-":
+            value = left - right
+        elif operator == "*":
+            value = left * right
+        else:
+            value = 0 if right == 0 or left % right else left // right
+        if value > 0:
+            found.append((operator, value))
+    return found

@@ -15,6 +15,7 @@ from minirl.envs.universe import Drawn, Universe
 from minirl.envs.word_problems import home, world
 from minirl.envs.word_problems.story import Problem, tell
 from minirl.rewards.answer import LABEL, score_answer, slot_decoys
+from minirl.rewards.draws import below
 from minirl.rewards.quantity import QUANTITY, parse_quantity
 from minirl.types import Score, Split, Task
 
@@ -122,23 +123,23 @@ class WordProblems(Environment[WordProblemsConfig]):
     def _universe(self) -> Universe[Problem]:
         config = self.config
         families = [FAMILIES[name] for name in config.families]
+        low, high = config.steps
 
         def draw(rng: Random) -> Problem | None:
             problem = tell(
                 rng,
                 families,
-                steps=rng.randint(*config.steps),
+                steps=low + below(rng, high - low + 1),
                 asides=config.distractors,
                 largest=config.largest,
             )
             # else copying the example would sometimes be right
             return None if problem is None or problem.answer == EXAMPLE_ANSWER else problem
 
-        low, high = config.steps
         name = f"{self.name} of {low} to {high} steps, numbers up to {config.largest}"
         name += f", {config.distractors} distractors" if config.distractors else ""
         name += "" if len(families) == len(FAMILIES) else f", {'/'.join(config.families)}"
-        return Drawn(name, draw, lambda problem: problem.key)
+        return Drawn(name, draw, lambda problem: problem.key, one_stream=True)
 
 
 def score_quantity(task: Task, text: str) -> Score:

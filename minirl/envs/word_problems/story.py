@@ -52,8 +52,13 @@ def tell(
     Stories that a blind rule would solve are not told: from two steps on, the answer is neither
     the sum nor the product of the numbers shown, nor one of them.
     """
+    family = pick(rng, families)
+    start, end = pick(rng, family.starts), pick(rng, family.ends)
+    between = steps - KINDS[start.kind].steps - KINDS[end.kind].steps
+    if between < 0:
+        return None
     try:
-        problem = _tell(rng, pick(rng, families), steps, asides, largest)
+        problem = _tell(Teller(rng, family, largest), start, between, end, asides)
     except Unfit:
         return None
     numbers = problem.numbers
@@ -61,25 +66,31 @@ def tell(
     return None if problem.answer in blind | set(numbers) else problem
 
 
-def _tell(rng: Random, family: Family, steps: int, asides: int, largest: int) -> Problem:
-    teller = Teller(rng, family, largest)
-    start, end = pick(rng, family.starts), pick(rng, family.ends)
-    left = steps - KINDS[start.kind].steps - KINDS[end.kind].steps
-    if left < 0:
-        raise Unfit
+def _tell(teller: Teller, start: Part, between: int, end: Part, asides: int) -> Problem:
+    """A story with events of ``between`` steps, all of them different.
+
+    An event that does not fit gives way to another one.
+    """
+    rng, family = teller.rng, teller.family
     amount, sentence = _part(teller, start, Amount(0, 0))
     sentences = [sentence]
-    events = shuffled(rng, family.events)
-    while left:
-        event = next((e for e in events if KINDS[e.kind].steps <= left), None)
-        if event is None:
+    events: Sequence[Part] = family.events
+    while between:
+        events = [event for event in events if KINDS[event.kind].steps <= between]
+        if not events:
             raise Unfit
+        event = pick(rng, events)
         events.remove(event)
-        amount, sentence = _part(teller, event, amount)
+        done = len(teller.steps)
+        try:
+            amount, sentence = _part(teller, event, amount)
+        except Unfit:
+            del teller.steps[done:]
+            continue
         sentences.append(sentence)
-        left -= KINDS[event.kind].steps
-    for text in rng.sample(family.asides, asides):
-        teller.let(n=teller.draw(3, min(largest, MOST_ASIDE)))
+        between -= KINDS[event.kind].steps
+    for text in shuffled(rng, family.asides)[:asides]:
+        teller.let(n=teller.draw(3, min(teller.largest, MOST_ASIDE)))
         sentences.insert(teller.draw(1, len(sentences)), _filled(text, teller))
     amount, sentence = _part(teller, end, amount)
     question = " ".join([*sentences, sentence])

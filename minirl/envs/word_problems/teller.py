@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import NamedTuple
 
 from minirl.envs.word_problems.family import MOST, Family
-from minirl.rewards.draws import below, pick, shuffled
+from minirl.rewards.draws import below, pick
 from minirl.rewards.expression import Op, Tree
 
 PEOPLE = (
@@ -27,8 +28,7 @@ class Unfit(Exception):
     """Inside this package only: these random numbers make no sensible story; draw others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """A number of the story: how it comes about, and what it is."""
 
     tree: Tree
@@ -43,12 +43,13 @@ class Teller:
     family: Family
     largest: int
     steps: list[str] = field(default_factory=list)
-    fields: dict[str, str] = field(default_factory=dict)
+    fields: dict[str, str | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._people = shuffled(self.rng, PEOPLE)
-        self.fields.update({k: pick(self.rng, v) for k, v in self.family.words.items()})
-        self.meet(self._people.pop())
+        self._people = list(PEOPLE)
+        for name, words in self.family.words.items():
+            self.fields[name] = pick(self.rng, words)
+        self.meet(self._somebody())
 
     def draw(self, low: int, high: int) -> int:
         """A number from ``low`` to ``high``, both included."""
@@ -77,26 +78,27 @@ class Teller:
 
     def work(self, operator: str, left: Amount | int, right: Amount | int) -> Amount:
         """One step. What does not come out as a whole number of at least 1 is unfit."""
-        a, b = (x if isinstance(x, Amount) else Amount(x, x) for x in (left, right))
+        tree, a = left if isinstance(left, Amount) else (left, left)
+        other, b = right if isinstance(right, Amount) else (right, right)
         rest = 0
         if operator == "+":
-            value = a.value + b.value
+            value = a + b
         elif operator == "-":
-            value = a.value - b.value
+            value = a - b
         elif operator == "*":
-            value = a.value * b.value
+            value = a * b
         else:
-            value, rest = divmod(a.value, b.value)
+            value, rest = divmod(a, b)
         if rest or not 1 <= value <= self.family.most:
             raise Unfit
-        self.steps.append(f"{a.value} {operator} {b.value} = {value}")
-        return Amount(Op(operator, a.tree, b.tree), value)
+        self.steps.append(f"{a} {operator} {b} = {value}")
+        return Amount(Op(operator, tree, other), value)
 
     def percent(self, amount: Amount) -> Amount:
         """Some percent of ``amount``; the field ``p`` says how many. One step."""
         p = self.one_of([p for p in PERCENTS if amount.value * p % 100 == 0])
         part = amount.value * p // 100
-        self.fields["p"] = str(p)
+        self.fields["p"] = p
         self.steps.append(f"{amount.value} * {p} / 100 = {part}")
         return Amount(Op("/", Op("*", amount.tree, p), 100), part)
 
@@ -106,17 +108,21 @@ class Teller:
 
     def newcomer(self) -> tuple[str, str]:
         """Somebody whom the story has not met; ``{new}`` is the name."""
-        person = self._people.pop()
+        person = self._somebody()
         self.fields["new"] = person[0]
         return person
+
+    def _somebody(self) -> tuple[str, str]:
+        return self._people.pop(below(self.rng, len(self._people)))
 
     def meet(self, person: tuple[str, str]) -> None:
         """From now on the story is about this person."""
         name, she = person
         her, him = PRONOUNS[she]
-        self.fields |= {"who": name, "she": she, "her": her, "him": him}
-        self.fields |= {"She": she.capitalize(), "Her": her.capitalize()}
+        self.fields.update(
+            who=name, she=she, her=her, him=him, She=she.capitalize(), Her=her.capitalize()
+        )
 
     def let(self, **numbers: int) -> None:
         """Numbers for the text."""
-        self.fields.update({k: str(v) for k, v in numbers.items()})
+        self.fields.update(numbers)

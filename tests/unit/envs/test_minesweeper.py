@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from minirl.envs import make_env, recite
 from minirl.envs.games.minefield import Cell, Field, certain, picture, solution
+from minirl.errors import ConfigError
 from minirl.types import Message, Task
 
 ROWS = ("*..", ".o.", "...", "..*")
@@ -58,6 +59,21 @@ def test_no_board_asks_for_a_guess(level: str) -> None:
             for cell in cells:
                 opened = field.opened(cell, opened)
         assert opened == field.safe
+
+
+def test_the_smallest_level_has_a_thousand_test_tasks() -> None:
+    env = make_env("minesweeper:1")
+    assert env.size("test") is None
+    assert len({tuple(env.task("test", i).data["rows"]) for i in range(1000)}) == 1000
+
+
+def test_a_small_board_says_how_many_tasks_it_has() -> None:
+    env = make_env("minesweeper", {"rows": 3, "columns": 4, "mines": 2})
+    size = env.size("test")
+    assert size is not None
+    assert len({tuple(env.task("test", i).data["rows"]) for i in range(size)}) == size
+    with pytest.raises(ConfigError, match="different problems"):
+        env.task("test", size)
 
 
 def test_a_guess_is_never_called_a_solution() -> None:

@@ -153,6 +153,14 @@ def test_what_is_no_pattern_does_not_compile() -> None:
         assert compiled(pattern) is None
 
 
+def test_a_shown_string_and_anything_after_it_never_pays() -> None:
+    env = make_env("regex_synthesis:1")
+    for i in range(1000):
+        task = env.task("train", i)
+        shown = task.data["match"]
+        assert not env.score(task, f"Answer: ({'|'.join(shown)}).*").solved
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_renamed_words_rename_the_answer(level: str) -> None:
     env = make_env(f"regex_synthesis:{level}")

@@ -21,6 +21,7 @@ from minirl.rewards.expression import (
     numbers_in,
     random_tree,
     render,
+    whole_tree,
     worked,
 )
 
@@ -200,7 +201,26 @@ def test_random_trees_use_each_number_once(seed: int, numbers: list[int]) -> Non
 
 @given(st.integers(), st.lists(st.integers(1, 99), min_size=2, max_size=5))
 def test_whole_trees_have_a_whole_working(seed: int, numbers: list[int]) -> None:
-    tree = random_tree(Random(seed), numbers, "+-*/", whole=True)
-    assert evaluate(tree) > 0
+    drawn = whole_tree(Random(seed), numbers, "+-*/", most=10**10)
+    assert drawn is not None
+    tree, value = drawn
+    assert sorted(numbers_in(tree)) == sorted(numbers)
+    assert evaluate(tree) == value > 0
     assert worked(tree).endswith(f" = {evaluate(tree)}")
     assert "-" not in worked(tree).replace(" - ", "")
+
+
+@given(st.integers())
+def test_no_step_of_a_whole_tree_is_larger_than_asked_for(seed: int) -> None:
+    numbers = (60, 7, 25, 3)
+    free = whole_tree(Random(seed), numbers, "+-*/", most=10**10)
+    assert free is not None
+    largest = int(max(step_values(free[0])))
+    assert whole_tree(Random(seed), numbers, "+-*/", largest) == free
+    assert whole_tree(Random(seed), numbers, "+-*/", largest - 1) is None
+
+
+def step_values(tree: Tree) -> list[Fraction]:
+    if isinstance(tree, int):
+        return []
+    return [evaluate(tree), *step_values(tree.left), *step_values(tree.right)]
