@@ -116,7 +116,8 @@ class ListEdits(Edits[ListEditsConfig]):
     name = "list_edits"
     Config = ListEditsConfig
     levels: ClassVar = {
-        "1": {"length": 3, "operations": ["append", "prepend", "drop_first", "drop_last"]},
+        # Nothing that only takes away: the answer would stand in the list as it is shown.
+        "1": {"length": 3, "operations": ["append", "prepend", "reverse"]},
         "2": {"length": 4, "operations": ["append", "drop_first", "reverse", "swap_ends", "add"]},
         "3": {"length": 5},
         "4": {"length": 6, "steps": 2},
