@@ -247,24 +247,23 @@ def tool_preface(
     toolset: Toolset[StateT],
     *,
     native: bool,
-    example: tuple[str, StateT, Sequence[str]] | None = None,
+    examples: Sequence[tuple[str, StateT, Sequence[str]]] = (),
 ) -> tuple[Message, ...]:
-    """What stands before the question: the rule, the tools, a worked example.
+    """What stands before the question: the rule, the tools, worked examples.
 
     Args:
         rule: what to do and where the answer goes.
         toolset: described in the system prompt, unless ``native``.
         native: whether the chat template shows the tools.
-        example: a question, the state to work on, and the turns that solve it. The results in
-            between are the tools' own, so the example cannot be wrong about them.
+        examples: of each its question, the state to work on, and the turns that solve it. The
+            results in between are the tools' own, so no example can be wrong about them.
     """
     system = rule
     if not native and toolset.tools:
-        how = "" if example else f"To call a tool write {CALL_FORM}\n"
+        how = "" if examples else f"To call a tool write {CALL_FORM}\n"
         system = f"{rule}\n{how}Tools:\n{toolset.described}"
     shown: list[Message] = []
-    if example is not None:
-        question, state, turns = example
+    for question, state, turns in examples:
         shown.append(Message("user", question))
         for text in turns:
             shown.append(_assistant(text, native))

@@ -49,7 +49,8 @@ SMALL = {
 }
 # One token a character: some prompts are too long for it.
 SHORTER = {
-    "sql-llama3.2-3b-12gb": {"env.options.worked_example": "false", "env.options.max_turns": 1}
+    "sql-llama3.2-3b-12gb": {"env.options.worked_example": "false", "env.options.max_turns": 1},
+    "sql-smollm2-135m-cpu": {"env.options.more_examples": 1},
 }
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from minirl.envs.base import Environment, Turns
-from minirl.envs.calculator.functions import TOOLSETS, number_text
+from minirl.envs.calculator.functions import TOOLSETS, number_text, rounded
 from minirl.envs.calculator.problems import PLACES, Problem, Quantity, fair, products, steps
 from minirl.envs.registry import register
 from minirl.envs.tool_calls import tool_call_text
@@ -24,6 +24,9 @@ from minirl.rewards.expression import Op, Tree, random_tree, render
 from minirl.types import Message, Score, Split, Task
 
 SYSTEM = f"Use the tools. Give the result on the last line as '{LABEL} number'."
+# Of the worked examples, which come in this order.
+_FACTORS = ((218, 453), (640, 175), (512, 308), (731, 264))
+_SMALL_FACTORS = ((21, 45), (37, 89), (64, 75), (51, 30))
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,2})?")
 
 
@@ -40,6 +43,8 @@ class CalculatorConfig(ToolConfig):
     """How often the model may speak, the final answer included."""
     worked_example: bool = True
     """Show one solved problem first. The tasks are the same without it."""
+    more_examples: int = Field(0, ge=0, le=3)
+    """How many further solved problems follow the first: each makes a well-formed call likelier."""
 
 
 @register
@@ -53,6 +58,7 @@ class Calculator(Environment[CalculatorConfig]):
     Config = CalculatorConfig
     max_turns = 3
     levels: ClassVar = {
+        "0": {"largest": 99, "more_examples": 1, "max_turns": 2},
         "1": {},
         "2": {"terms": 4, "max_turns": 4},
         "3": {"tool": "binary", "terms": 3, "max_turns": 6},
@@ -103,8 +109,8 @@ class Calculator(Environment[CalculatorConfig]):
         return (
             *slot_decoys(answer, near),
             "\n".join(m.content for m in task.prompt),  # the prompt, echoed
-            self._turns(self._example),  # the example, copied
-            self._turns(self._example)[-1],
+            *(turns for _, _, turns in self._shown),  # an example, copied
+            *(turns[-1] for _, _, turns in self._shown),
             tuple(calls),  # the right calls, and no answer
             (f"{calls[0]}\n{last}",),  # an answer beside a call is not final
             (*calls, f"{LABEL} {near}"),
@@ -147,17 +153,22 @@ class Calculator(Environment[CalculatorConfig]):
 
     @cached_property
     def _preface(self) -> tuple[Message, ...]:
-        example = (self._example.question, None, self._turns(self._example))
-        return tool_preface(
-            SYSTEM,
-            self._toolset,
-            native=self._native,
-            example=example if self.config.worked_example else None,
-        )
+        examples = self._shown if self.config.worked_example else []
+        return tool_preface(SYSTEM, self._toolset, native=self._native, examples=examples)
 
     @cached_property
-    def _example(self) -> Problem:
-        tree: Tree = Op("*", 218, 453)
+    def _shown(self) -> list[tuple[str, None, list[str]]]:
+        """The worked examples: the question of each, and the turns that solve it."""
+        shown = self._examples[: 1 + self.config.more_examples]
+        return [(problem.question, None, self._turns(problem)) for problem in shown]
+
+    @cached_property
+    def _examples(self) -> list[Problem]:
+        factors = _SMALL_FACTORS if self.config.largest < 100 else _FACTORS
+        return [self._example(*pair) for pair in factors]
+
+    def _example(self, left: int, right: int) -> Problem:
+        tree: Tree = Op("*", left, right)
         more = (("+", 170), ("-", 96), ("+", 235), ("-", 412))
         for operator, number in more[: self.config.terms - 2]:
             tree = Op(operator, tree, number)
@@ -172,8 +183,13 @@ class Calculator(Environment[CalculatorConfig]):
         return Drawn(name, self._draw, attrgetter("key"), self._is_fair)
 
     def _is_fair(self, problem: Problem) -> bool:
-        """Copying the example must not be right, besides."""
-        return fair(problem) and problem.answer != self._example.answer
+        """Copying an example must not be right, besides."""
+        return fair(problem) and rounded(problem.value, PLACES) not in self._copied
+
+    @cached_property
+    def _copied(self) -> frozenset[Fraction]:
+        """What copying an example would answer."""
+        return frozenset(rounded(example.value, PLACES) for example in self._examples)
 
     def _draw(self, rng: Random) -> Problem | None:
         share = None if self.config.form == "chain" else rng.randint(11, 989)

@@ -18,7 +18,7 @@ from minirl.envs.sql.problems import (
     right_rows,
     universe,
 )
-from minirl.envs.sql.schema import Schema
+from minirl.envs.sql.schema import Table
 from minirl.envs.tool_calls import tool_call_text
 from minirl.envs.tools import ToolConfig, ToolEpisode, Toolset, tool_preface
 from minirl.rewards.answer import BLANK, LABEL, score_answer, slot_decoys
@@ -28,21 +28,42 @@ RULE = (
     f"Answer the question with one SQLite query. Give it on the last line as '{LABEL} SELECT ...'. "
     "Select the columns in the order in which the question names them, and no others."
 )
-EXAMPLE_QUESTION = "List the name of every fruit whose colour is 'red'."
-EXAMPLE_ANSWER = f"{LABEL} SELECT name FROM fruits WHERE colour = 'red'"
+EXAMPLES = (  # about the fruits of example_session(), in the order in which they are shown
+    (
+        "List the name of every fruit whose colour is 'red'.",
+        "SELECT name FROM fruits WHERE colour = 'red'",
+    ),
+    (
+        "How many fruits are there whose weight in grams is at least 40?",
+        "SELECT COUNT(*) FROM fruits WHERE grams >= 40",
+    ),
+    (
+        "List the name of every fruit whose weight in grams is less than 50.",
+        "SELECT name FROM fruits WHERE grams < 50",
+    ),
+    (
+        "How many fruits are there whose colour is 'blue'?",
+        "SELECT COUNT(*) FROM fruits WHERE colour = 'blue'",
+    ),
+)
 _LENIENT_CHARS = 2000
 
 
 class SqlConfig(ToolConfig):
-    difficulty: int = Field(1, ge=1, le=5)
-    """What is asked: 1 filters, 2 aggregates, order and NULL, 3 joins, 4 groups, 5 nested queries.
+    difficulty: int = Field(1, ge=0, le=5)
+    """What is asked: 0 rows or their number by one condition, 1 filters, 2 aggregates, order and
+    NULL, 3 joins, 4 groups, 5 nested queries.
     """
     show_schema: bool = True
     """Whether the prompt holds the tables and columns; else they have to be looked up."""
+    only_used_tables: bool = False
+    """Of the schema, show in the prompt only the tables that the question is about."""
     max_turns: int = Field(1, ge=1, le=64)
     """How often the model may speak, the final answer included; with 1 there are no tools."""
     worked_example: bool = True
     """Show one solved problem first. The tasks are the same without it."""
+    more_examples: int = Field(0, ge=0, le=3)
+    """How many further solved problems follow the first."""
 
 
 @register
@@ -51,12 +72,17 @@ class Sql(Environment[SqlConfig]):
 
     The answer is run on the shown database and on two hidden ones of the same schema with other
     rows. Rows count as a multiset, and as a list where the question asks for an order.
+
+    Rows decide and not wording, so the audit notes two things: capitals matter in quoted texts
+    alone (``other_case``), and ``rating > 2.59`` is right for 2.5 where ratings have one decimal
+    (``neighbours``).
     """
 
     name = "sql"
     Config = SqlConfig
     max_turns = 8
     levels: ClassVar = {
+        "0": {"difficulty": 0, "only_used_tables": True, "more_examples": 3},
         "1": {},
         "2": {"difficulty": 2, "max_turns": 4},
         "3": {"difficulty": 3, "max_turns": 8, "show_schema": False},
@@ -72,7 +98,10 @@ class Sql(Environment[SqlConfig]):
 
     def task(self, split: Split, index: int) -> Task:
         problem = universe(self.config.difficulty).pick(split, index)
-        question = self._asked(SCHEMAS[problem.schema], problem.question.text)
+        tables = SCHEMAS[problem.schema].tables
+        if self.config.only_used_tables:
+            tables = _used(tables, problem.question.sql)
+        question = self._asked(tables, problem.question.text)
         data = {
             "schema": problem.schema,
             "shown": problem.shown,
@@ -111,9 +140,9 @@ class Sql(Environment[SqlConfig]):
             return answer
         calls = []
         if not self.config.show_schema:
-            used = [t.name for t in SCHEMAS[task.data["schema"]].tables if _uses(task, t.name)]
+            used = _used(SCHEMAS[task.data["schema"]].tables, task.data["sql"])
             calls = [tool_call_text("list_tables")]
-            calls += [tool_call_text("describe_table", table=name) for name in used]
+            calls += [tool_call_text("describe_table", table=t.name) for t in used]
         calls.append(tool_call_text("run_query", query=task.data["sql"]))
         return (*calls, answer)
 
@@ -130,7 +159,7 @@ class Sql(Environment[SqlConfig]):
         return (
             *slot_decoys(sql, wrong[0]),
             "\n".join(m.content for m in task.prompt),  # the prompt, echoed
-            EXAMPLE_ANSWER,  # the example, copied
+            *(turns[-1] for _, _, turns in self._shown),  # an example, copied
             *(f"{LABEL} {mistaken}" for mistaken in wrong),
             f"{LABEL} SELECT * FROM (VALUES {copied})",  # what the shown database answers
             f"{LABEL} {', '.join(str(value) for row in rows for value in row)}",
@@ -151,24 +180,32 @@ class Sql(Environment[SqlConfig]):
 
     @cached_property
     def _preface(self) -> tuple[Message, ...]:
-        session = example_session()
-        turns = [EXAMPLE_ANSWER]
-        if self._has_tools:
-            call = tool_call_text("run_query", query=EXAMPLE_ANSWER.removeprefix(f"{LABEL} "))
-            turns = [call, *turns]
-        if not self.config.show_schema:
-            shown = tool_call_text("describe_table", table="fruits")
-            turns = [tool_call_text("list_tables"), shown, *turns]
-        asked = self._asked(session.schema, EXAMPLE_QUESTION)
         return tool_preface(
             RULE,
             TOOLS if self._has_tools else Toolset[Session](()),
             native=self._native,
-            example=(asked, session, turns) if self.config.worked_example else None,
+            examples=self._shown if self.config.worked_example else [],
         )
 
-    def _asked(self, schema: Schema, question: str) -> str:
-        return f"Tables:\n{schema.text}\n{question}" if self.config.show_schema else question
+    @cached_property
+    def _shown(self) -> list[tuple[str, Session, list[str]]]:
+        """The worked examples: the question of each, its database, and the turns that solve it."""
+        session = example_session()
+        before: list[str] = []
+        if not self.config.show_schema:
+            table = tool_call_text("describe_table", table="fruits")
+            before = [tool_call_text("list_tables"), table]
+        shown = []
+        for question, sql in EXAMPLES[: 1 + self.config.more_examples]:
+            query = [tool_call_text("run_query", query=sql)] if self._has_tools else []
+            asked = self._asked(session.schema.tables, question)
+            shown.append((asked, session, [*before, *query, f"{LABEL} {sql}"]))
+        return shown
+
+    def _asked(self, tables: Sequence[Table], question: str) -> str:
+        if not self.config.show_schema:
+            return question
+        return "\n".join(("Tables:", *(table.text for table in tables), question))
 
 
 def _solves(data: Any, sql: str) -> bool:
@@ -192,8 +229,9 @@ def _recased(sql: str, change: Callable[[str], str]) -> str:
     return "'".join(part if i % 2 else change(part) for i, part in enumerate(parts))
 
 
-def _uses(task: Task, table: str) -> bool:
-    return f" {table} " in f" {task.data['sql'].replace('.', ' ')} "
+def _used(tables: Sequence[Table], sql: str) -> tuple[Table, ...]:
+    words = f" {sql.replace('.', ' ')} "
+    return tuple(table for table in tables if f" {table.name} " in words)
 
 
 def _quoted(value: object) -> str:

@@ -22,6 +22,7 @@ HIDDEN = range(1000, 1004)  # and those on which its query is run as well
 MOST_ROWS = 40
 
 FAMILIES: dict[int, tuple[Callable[[Asker], Question], ...]] = {
+    0: (one_table.filtered, one_table.counted),
     1: (one_table.filtered, one_table.two_conditions, one_table.two_columns),
     2: (
         one_table.counted,

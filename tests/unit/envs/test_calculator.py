@@ -15,7 +15,7 @@ from minirl.envs.tool_calls import tool_call_text
 from minirl.errors import ConfigError
 from minirl.types import Message
 
-LEVELS = ("1", "2", "3", "4", "5")
+LEVELS = ("0", "1", "2", "3", "4", "5")
 
 
 def calculate(name: str, **arguments: object) -> str:
@@ -39,6 +39,44 @@ def test_the_wording_of_level_1() -> None:
         Message("user", "Result: 98754"),
         Message("assistant", "Answer: 98754"),
     )
+
+
+@pytest.mark.parametrize(("level", "example"), [("0", "37 * 89"), ("1", "640 * 175")])
+def test_further_examples_follow_the_first_and_are_solved_as_it_is(
+    level: str, example: str
+) -> None:
+    shown, bare = (make_env(f"calculator:{level}", {"more_examples": n}) for n in (1, 0))
+    first, more = bare.task("train", 0).prompt, shown.task("train", 0).prompt
+    assert more[:5] == first[:5]
+    assert [m.role for m in more[5:]] == ["user", "assistant", "user", "assistant", "user"]
+    assert more[5].content == f"What is {example}?"
+    assert more[7].content == f"Result: {calculate('calculate', expression=example)}"
+    assert more[8].content == more[7].content.replace("Result", "Answer")
+    assert more[9] == first[-1]
+    assert len(make_env(f"calculator:{level}", {"more_examples": 3}).task("test", 0).prompt) == 18
+    none = make_env(f"calculator:{level}", {"more_examples": 3, "worked_example": False})
+    assert len(none.task("test", 0).prompt) == 2
+
+
+def test_no_answer_is_that_of_an_example() -> None:
+    env = make_env("calculator:0")
+    answers = {int(env.task("test", i).data["answer"]) for i in range(env.size("test"))}
+    assert answers.isdisjoint({37 * 89, 64 * 75, 51 * 30})
+    assert 65 * 75 in answers
+
+
+def test_level_0_is_beyond_small_models_heads_and_within_two_turns() -> None:
+    env = make_env("calculator:0")
+    assert env.max_turns == 2
+    task = env.task("train", 0)
+    left, right = map(int, task.prompt[-1].content[len("What is ") : -1].split(" * "))
+    assert 10 <= left <= 99
+    assert 10 <= right <= 99
+    call, answer = env.gold(task)
+    assert calculate("calculate", expression=f"{left} * {right}") == str(left * right)
+    assert (f'"{left} * {right}"' in call, answer) == (True, f"Answer: {left * right}")
+    assert not recite(env, task, call).solved
+    assert not recite(env, task, (call, call, answer)).solved
 
 
 @pytest.mark.parametrize("tool_format", ["prompt", "template"])
@@ -77,7 +115,7 @@ def test_decoys_score_0_and_alternatives_1(level: str) -> None:
         assert all(recite(env, task, turns).solved for turns in env.alternatives(task))
 
 
-@pytest.mark.parametrize("level", ["1", "2", "3"])
+@pytest.mark.parametrize("level", ["0", "1", "2", "3"])
 def test_so_many_more_raises_the_answer_by_as_many(level: str) -> None:
     env = make_env(f"calculator:{level}")
     for i in range(25):
@@ -184,7 +222,7 @@ def test_no_answer_is_small_or_a_half_in_dispute() -> None:
         env: Environment = make_env(f"calculator:{level}")
         answers = [env.task("train", i).data["answer"] for i in range(300)]
         assert all(abs(Fraction(a)) >= 1000 for a in answers)
-        assert len(set(answers)) > 290
+        assert len(set(answers)) > (280 if level == "0" else 290)  # products may agree
 
 
 def test_wrong_options_are_refused() -> None:

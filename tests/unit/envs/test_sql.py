@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from minirl.envs import make_env, recite
 from minirl.envs.sql.domains import SCHEMAS
+from minirl.envs.sql.env import EXAMPLES
+from minirl.envs.sql.explore import example_session
 from minirl.envs.sql.problems import FAMILIES, HIDDEN, SHOWN, universe
 from minirl.envs.sql.results import same_result
 from minirl.envs.sql.safe_sql import BadSql, Row, Rows
@@ -19,7 +21,7 @@ from minirl.envs.sql.schema import EMPTY_OWNERS, database
 from minirl.envs.tool_calls import tool_call_text
 from minirl.types import Message
 
-LEVELS = ("1", "2", "3", "4", "5")
+LEVELS = ("0", "1", "2", "3", "4", "5")
 
 cells = st.sampled_from([0, 1, 2, 2.0, 0.1 + 0.2, 0.3, -1, "1", "", "a", None, b"a", 1e300])
 tables = st.lists(st.tuples(cells, cells), max_size=4)
@@ -166,6 +168,34 @@ def test_the_schema_stands_in_the_prompt_only_where_it_should() -> None:
         names = SCHEMAS[task.data["schema"]].text.splitlines()
         assert all(line in task.prompt[-1].content for line in names) is shown
     assert "run_query" not in str(make_env("sql:1").task("train", 0).prompt)
+
+
+def test_level_0_shows_the_one_table_that_is_asked_about() -> None:
+    env = make_env("sql:0")
+    for i in range(50):
+        task = env.task("train", i)
+        tables = {t.name: t.text for t in SCHEMAS[task.data["schema"]].tables}
+        head, shown, question = task.prompt[-1].content.split("\n")
+        assert (head, question) == ("Tables:", task.data["question"])
+        name = task.data["sql"].partition(" FROM ")[2].partition(" ")[0]
+        assert shown == tables[name]
+        every = make_env("sql:0", {"only_used_tables": False}).task("train", i)
+        assert every.prompt[-1].content.split("\n")[1:-1] == list(tables.values())
+        assert every.data == task.data
+
+
+@pytest.mark.parametrize("level", ["0", "1", "3"])
+def test_every_worked_example_is_right_about_its_database(level: str) -> None:
+    env = make_env(f"sql:{level}", {"more_examples": 3})
+    *before, _ = env.task("train", 0).prompt
+    asked = [m.content for m in before if m.role == "user" and not m.content.startswith("Result: ")]
+    assert [text.splitlines()[-1] for text in asked] == [question for question, _ in EXAMPLES]
+    rows = [example_session().database.query(sql) for _, sql in EXAMPLES]
+    assert [r.rows for r in rows if isinstance(r, Rows)] == [
+        (("apple",), ("cherry",)), ((2,),), (("plum",), ("cherry",)), ((1,),)
+    ]  # fmt: skip
+    answers = [m.content for m in before if m.content.startswith("Answer: ")]
+    assert answers == [f"Answer: {sql}" for _, sql in EXAMPLES]
 
 
 def test_databases_are_pure_and_hold_what_the_questions_need() -> None:

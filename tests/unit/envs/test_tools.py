@@ -202,11 +202,11 @@ def test_giving_up_scores_zero_with_all_parts() -> None:
 
 def test_the_example_is_played_with_the_real_tools() -> None:
     turns = [f"I put. {tool_call_text('put', fruit='plum', count=1)}", "Answer: done"]
-    shown = tool_preface("Rule.", TOOLS, native=False, example=("A plum.", [], turns))
+    shown = tool_preface("Rule.", TOOLS, native=False, examples=[("A plum.", [], turns)])
     assert [m.role for m in shown] == ["system", "user", "assistant", "user", "assistant"]
     assert shown[3].content == "Result: 1 in the basket"
     assert "Tools:\nput(" in shown[0].content
-    native = tool_preface("Rule.", TOOLS, native=True, example=("A plum.", [], turns))
+    native = tool_preface("Rule.", TOOLS, native=True, examples=[("A plum.", [], turns)])
     assert native[0].content == "Rule."
     assert native[2] == Message(
         "assistant", "I put.", (ToolCall("put", {"fruit": "plum", "count": 1}),)
