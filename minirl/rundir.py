@@ -8,6 +8,7 @@ lines.
       probe.json  ladder.json
       train/{metrics.jsonl, rollouts.jsonl, checkpoints/step-N/}  adapter/
       eval.json  samples.jsonl  prove.json  prove/*.jsonl  report.html
+      export/{export.json, verify.json, README.md, adapter/, merged/, *.gguf, Modelfile}
 """
 
 from __future__ import annotations
@@ -248,6 +249,11 @@ class RunDir:
     def prove_samples(self) -> Path:
         """A folder with a JSONL file of rollouts for each policy and suite."""
         return self.path / "prove"
+
+    @property
+    def export(self) -> Path:
+        """A folder with what was exported, unless `minirl export` was told of another place."""
+        return self.path / "export"
 
     @property
     def report(self) -> Path:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from minirl.cli import options as o
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirl.config import Recipe
     from minirl.models.backend import Choice, Finding
     from minirl.models.checks import Outcome
@@ -48,9 +50,10 @@ def command(
     machine = inspect()
     choice, findings = _decide(asked, machine)
     disk = disk_space(runs)
-    findings += disk_findings(disk)
+    tools, missing = export_tools()
+    findings += [*disk_findings(disk), *missing]
     outcomes = [] if quick else _try_out(machine, choice, asked, network, notices())
-    record = report(recipe, machine, choice, findings, outcomes, disk)
+    record = report(recipe, machine, choice, findings, outcomes, disk, tools)
     if as_json:
         typer.echo(json.dumps(record, indent=2))
     else:
@@ -129,6 +132,7 @@ def report(
     findings: list[Finding],
     outcomes: list[Outcome],
     disk: list[dict[str, Any]],
+    tools: dict[str, str | None],
 ) -> dict[str, Any]:
     """Everything as plain data: what `--json` prints."""
     from dataclasses import asdict
@@ -151,6 +155,7 @@ def report(
         "packages": package_rows(machine),
         "choice": decided,
         "disk": disk,
+        "export": tools,
         "checks": [
             {"name": o.name, **asdict(o.finding), "seconds": round(o.seconds, 2)} for o in outcomes
         ],
@@ -185,6 +190,34 @@ def package_rows(machine: Machine) -> list[dict[str, str | None]]:
             }
         )
     return rows
+
+
+def export_tools() -> tuple[dict[str, str | None], list[Finding]]:
+    """What `minirl export` runs of llama.cpp: which or where it is, None with a finding where it is
+    not. Nothing of it is loaded.
+    """
+    from minirl.errors import MinirlError, MissingExtraError
+    from minirl.export.converter import find_converter
+    from minirl.export.llama.backends import find_backend
+    from minirl.models.backend import Finding
+
+    looked_for: list[tuple[str, Callable[[], object], str]] = [
+        ("llama.cpp", find_backend, "minirl export cannot verify a GGUF"),
+        ("GGUF converter", find_converter, "minirl export writes a GGUF of the adapter alone"),
+    ]
+    tools: dict[str, str | None] = {}
+    findings = []
+    for name, find, without in looked_for:
+        try:
+            tools[name] = str(find())
+        except MinirlError as error:
+            tools[name] = None
+            level: Literal["note", "warning"] = (
+                "note" if isinstance(error, MissingExtraError) else "warning"
+            )
+            fix = error.fix or f"expected: {error.expected}"
+            findings.append(Finding(level, f"{error.message}; without it {without}", fix))
+    return tools, findings
 
 
 def disk_space(runs: Path) -> list[dict[str, Any]]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = (
     "Example:  minirl export quickstart --to gguf-lora --to gguf -q f16 -q q4_k_m --ollama\n\n"
-    "Once, before:  pip install 'minirl[gguf]'  (llama.cpp)  and  minirl models pull gguf-converter"
+    "Once, before:  pip install -c constraints.txt '.[gguf]'  (llama.cpp)\n\n"
+    "and:           minirl models pull gguf-converter"
 )
 
 
@@ -120,7 +121,7 @@ def command(
     exporter = Exporter(
         session.recipe,
         session.run,
-        out or session.run.path / "export",
+        out or session.run.export,
         merge_into=merge_into,  # type: ignore[arg-type]
         dtype=dtype,  # type: ignore[arg-type]
         force=force,
@@ -310,12 +311,11 @@ def _companions(
 
 def _show(exporter: Exporter, ledger: dict[str, Any], verified: dict[str, Any] | None) -> None:
     from minirl.report.console import results
-    from minirl.report.export_table import export_table, export_text
+    from minirl.report.export_table import export_lines, export_text
 
     console = results()
-    if ledger["files"]:
-        console.print(export_table(ledger, verified), markup=False)
-    for line in export_text(ledger, verified):
+    lines = export_lines(ledger, verified) if ledger["files"] else []
+    for line in [*lines, *export_text(ledger, verified)]:
         console.say(line)
     console.say(f"written to {exporter.out}")
 

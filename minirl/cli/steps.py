@@ -268,3 +268,4 @@ def show_result(session: Session, *, as_json: bool, seconds: float) -> None:
     memory = f"   peak memory: {taken / 1e9:.1f} GB" if taken else ""
     console.say(f"adapter: {run.adapter}   time: {duration(seconds)}{memory}")
     console.say(f"what training did: minirl prove {run.path}   on a page: minirl report {run.path}")
+    console.say(f"take it elsewhere: minirl export {run.path}")

@@ -25,6 +25,8 @@ def show_doctor(console: Console, record: Mapping[str, Any]) -> None:
     if idle:
         text = f"  needed with an NVIDIA card only: {', '.join(idle)}"
         console.print(Text(text, style="dim"), soft_wrap=True)
+    tools = [(name, found or "missing") for name, found in record["export"].items()]
+    _pairs(console, "What minirl export uses", tools)
     if record["choice"]:
         _pairs(
             console, f"What runs {record['recipe'] or 'a recipe'}", choice_rows(record["choice"])

@@ -5,36 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
 from minirl.report.console import rate_text
 from minirl.report.text import visible
 
 NONE = "–"
+COLUMNS = ("file", "size", "top-1", "KL, nats", "solved, change", "tokens/s", "verdict")
 
 
-def export_table(exported: Mapping[str, Any], verified: Mapping[str, Any] | None) -> Table:
-    """A row a file; each figure with its 95 % interval, the change in points.
+def export_lines(exported: Mapping[str, Any], verified: Mapping[str, Any] | None) -> list[str]:
+    """A few lines a file, which fit a narrow terminal; each figure with its 95 % interval, the
+    change in points.
 
     Args:
         exported: export.json.
         verified: verify.json, where the files have been verified.
     """
-    table = Table(
-        title=_title(exported, verified), box=box.SIMPLE, collapse_padding=True, pad_edge=False
-    )
-    table.add_column("file", no_wrap=True)
-    for column in ("size", "top-1", "KL, nats", "solved, change", "tokens/s"):
-        table.add_column(column, justify="right", overflow="fold")
-    table.add_column("verdict", overflow="fold")
+    lines = [export_title(exported, verified)]
     for name, file in exported["files"].items():
         record = _records(verified).get(name)
-        table.add_row(
-            Text(visible(name)), bytes_text(file["bytes"]), *figures(record), verdict(record)
-        )
-    return table
+        said = f"  {verdict(record)}" if record else ""
+        lines.append(f"  {visible(name)}  {bytes_text(file['bytes'])}{said}")
+        distributions = (record or {}).get("distributions")
+        answers = (record or {}).get("answers")
+        if distributions:
+            top1, kl = _percent(distributions["top1"]), _small(distributions["kl"])
+            lines.append(f"    same likeliest token {top1}, KL {kl} nats")
+        if answers:
+            solved, change = _percent(answers["solved"]), _points(answers["difference"])
+            speed = f"{answers['tokens_per_second']:.0f} tokens/s"
+            lines.append(f"    solved {solved}, change {change}, {speed}")
+    return lines
+
+
+def export_rows(
+    exported: Mapping[str, Any], verified: Mapping[str, Any] | None
+) -> list[tuple[str, ...]]:
+    """The cells under :data:`COLUMNS`, a row a file; some are of several lines."""
+    rows: list[tuple[str, ...]] = []
+    for name, file in exported["files"].items():
+        record = _records(verified).get(name)
+        rows.append((visible(name), bytes_text(file["bytes"]), *figures(record), verdict(record)))
+    return rows
+
+
+def export_title(exported: Mapping[str, Any], verified: Mapping[str, Any] | None) -> str:
+    """The base model and, where the files have been verified, on how many tasks of what."""
+    of = visible(str(exported["model"]))
+    if not verified:
+        return f"export of {of}"
+    solved = verified["reference"]["solved"]
+    env = visible(str(verified["reference"]["env"]))
+    return f"export of {of}, {env}, {solved['tasks']} held-out tasks"
 
 
 def figures(record: Mapping[str, Any] | None) -> tuple[str, str, str, str]:
@@ -74,7 +95,7 @@ def export_text(exported: Mapping[str, Any], verified: Mapping[str, Any] | None)
         if r.get("distributions")
     ]
     if places:
-        lines.append(f"  top-1 and KL over {_range(places)} places of text")
+        lines.append(f"  likeliest tokens and KL over {_range(places)} places of text")
     base = str(exported.get("base", "stored"))
     if base != "stored":
         lines.append(f"  merged into the {visible(base)} weights of the base")
@@ -100,15 +121,6 @@ def _two_lines(figure: str) -> str:
 
 def _records(verified: Mapping[str, Any] | None) -> Mapping[str, Mapping[str, Any]]:
     return verified["files"] if verified else {}
-
-
-def _title(exported: Mapping[str, Any], verified: Mapping[str, Any] | None) -> Text:
-    of = visible(str(exported["model"]))
-    if not verified:
-        return Text(f"export of {of}")
-    solved = verified["reference"]["solved"]
-    env = visible(str(verified["reference"]["env"]))
-    return Text(f"export of {of}, {env}, {solved['tasks']} held-out tasks")
 
 
 def _range(values: list[int]) -> str:

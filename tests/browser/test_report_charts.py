@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import finished_export as finished
 import finished_run as made
 import pytest
 from chromium import Browser
@@ -21,7 +22,7 @@ CHARTS["full"] = (
     CHARTS["probed"]
     | CHARTS["mid"]
     | {"eval", "pass-at-k", "pass-difference", "checkpoints", "histogram", "coverage", "policies"}
-    | {"diversity", "distance", "regressions"}
+    | {"diversity", "distance", "regressions", "export"}
 )
 
 
@@ -162,6 +163,39 @@ def test_the_numbers_of_a_chart_can_be_read(browser, runs, urls):
     )
 
 
+EXPORTED = """
+[...document.querySelectorAll('[data-figure=export] tbody tr')].map(r =>
+  [...r.children].map(c => c.innerText))
+"""
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_the_export_is_a_row_a_file_and_its_failures_are_text(browser, urls, width):
+    browser.open(urls["full"], width=width)
+    rows = {row[0]: row[1:] for row in browser.value(EXPORTED)}
+    assert list(rows) == list(finished.exported()["files"])
+    size, top1, _, solved, _, verdict = rows["sums-q4_k_m.gguf"]
+    assert (size, verdict) == ("105.0 MB", "FAILED")
+    assert top1.startswith("99.0 %\n[")  # its interval on a line of its own
+    assert solved.startswith("50.0 %\n[43.1, 56.9]\n-25.0 [")
+    assert rows["merged"][1:] == ["–"] * 5
+    section = browser.value("document.querySelector('#export').textContent")
+    assert "transformers, float32): solved 75.0 % [" in section
+    assert "FAILED: first at token 7 of text 0, after 'x': '\\x1b[31m<b>|'" in section
+    assert browser.value("document.querySelectorAll('#export .verified.bad').length") == 1
+    assert browser.value("document.querySelectorAll('#export .said b').length") == 0
+
+
+def test_without_an_export_nothing_is_said_of_one(browser, runs, urls):
+    shown = "['section#export', 'nav a[href=\"#export\"]'].map(s => document.querySelector(s))"
+    visible = f"{shown}.map(e => e.getClientRects().length > 0)"
+    browser.open(urls["full"])
+    assert browser.value(visible) == [True, True]
+    browser.open(urls["probed"])
+    assert browser.value(visible) == [False, False]
+    assert browser.value("document.querySelectorAll('section[hidden]').length") == 1
+
+
 def luminance(colour: str) -> float:
     parts = [float(c) / 255 for c in colour[colour.index("(") + 1 : -1].split(",")[:3]]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
@@ -175,13 +209,24 @@ def contrast(browser: Browser, selector: str, what: str = "color") -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+VERIFIED = (".verified.good", ".verified.bad", ".said")
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_colours_follow_the_reader_and_the_button(browser, urls, dark):
     browser.open(urls["full"], dark=dark)
     papers = []
     for _ in range(2):
         papers.append(luminance(browser.value("getComputedStyle(document.body).backgroundColor")))
-        for selector in ("body", "figcaption p", "dt", ".badge", "nav a", ".verdict .by"):
+        for selector in (
+            "body",
+            "figcaption p",
+            "dt",
+            ".badge",
+            "nav a",
+            ".verdict .by",
+            *VERIFIED,
+        ):
             assert contrast(browser, selector) >= 4.5, selector
         for series in ("c-base", "c-tuned", "c-matched", "c-random", "c-guess"):
             assert contrast(browser, f".{series} .line", "stroke") >= 3, series
@@ -246,7 +291,17 @@ def test_what_is_optional_may_be_missing(browser, tmp_path):
     shown = browser.value(
         "[...document.querySelectorAll('[data-figure]')].map(f => f.dataset.figure)"
     )
-    absent = {"distance", "regressions", "checkpoints", "lr", "grad", "loss", "kl", "speed"}
+    absent = {
+        "distance",
+        "regressions",
+        "checkpoints",
+        "lr",
+        "grad",
+        "loss",
+        "kl",
+        "speed",
+        "export",
+    }
     assert set(shown) == CHARTS["full"] - absent
     assert {len(p) for p in dots(browser, "reward").values()} == {1}
     verdicts = browser.value("document.querySelector('#verdicts').textContent")

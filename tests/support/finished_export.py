@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from minirl.rundir import RunDir, write_json
 from minirl.stats import clustered_rate, paired_difference, ratio_estimate
 
 SECONDS_SAID = "first at token 7 of text 0, after 'x': '\x1b[31m<b>|' in training, 'y' here"
@@ -41,7 +42,9 @@ def verified() -> dict[str, Any]:
             "tokens_per_second": 130.4,
         },
         "files": {
-            "adapter": {"kind": "adapter", "passed": True, "failures": [], "notes": []},
+            "adapter": {
+                "kind": "adapter", "sha256": "0" * 64, "passed": True, "failures": [], "notes": [],
+            },
             "sums-lora.gguf": _record("gguf-lora", trained, trained, same=200, kl=1e-8),
             "sums-f16.gguf": _record("gguf", trained, trained, same=200, kl=5.6e-6),
             "sums-q4_k_m.gguf": q4,
@@ -49,11 +52,18 @@ def verified() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def add_export(run: RunDir) -> None:
+    """export.json and verify.json, where `minirl export` leaves them."""
+    write_json(run.export / "export.json", exported())
+    write_json(run.export / "verify.json", verified())
+
+
 def _record(kind: str, solved: Any, trained: Any, *, same: int, kl: float) -> dict[str, Any]:
     sizes = [10.0] * 200
     kls = [kl * 10 * (0.9 + 0.2 * (i % 2)) for i in range(200)]
     return {
         "kind": kind,
+        "sha256": "0" * 64,
         "passed": True,
         "failures": [],
         "notes": [],

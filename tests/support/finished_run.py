@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from finished_export import add_export
 from finished_proof import add_proof
 
 from minirl.rundir import RunDir, write_json, write_text
@@ -376,4 +377,5 @@ def full_run(path: Path, *, extra: Sequence[str] = tuple(HOSTILE)) -> RunDir:
     finish_training(run)
     add_eval(run, writer)
     add_proof(run, writer)
+    add_export(run)
     return run

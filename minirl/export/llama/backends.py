@@ -12,7 +12,6 @@ from minirl.errors import ConfigError, MissingExtraError
 Backend = Literal["xllamacpp", "llama-server", "llama_cpp"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 VARIABLE = "MINIRL_LLAMA"
-INSTALL = "pip install 'minirl[gguf]'"
 
 
 def find_backend() -> Backend:
@@ -27,20 +26,26 @@ def find_backend() -> Backend:
         for backend in BACKENDS:
             if is_installed(backend):
                 return backend
-        raise MissingExtraError("llama.cpp is not installed", fix=INSTALL)
+        raise MissingExtraError("llama.cpp is not installed", fix=_install())
     for backend in BACKENDS:
         if backend == named:
             if is_installed(backend):
                 return backend
             raise MissingExtraError(
                 f"{VARIABLE} asks for {named}, which is not installed",
-                fix=f"{INSTALL}, and unset {VARIABLE}",
+                fix=f"{_install()}, and unset {VARIABLE}",
             )
     raise ConfigError(
         f"{VARIABLE} names no way to run llama.cpp",
         expected=", ".join(BACKENDS),
         got=named,
     )
+
+
+def _install() -> str:
+    from minirl.models.supported import install_command
+
+    return install_command("xllamacpp", extra="gguf")
 
 
 def is_installed(backend: Backend) -> bool:

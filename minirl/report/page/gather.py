@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minirl import __version__
+from minirl.report.page.exported import exported
 from minirl.report.page.facts import facts
 from minirl.report.page.read import Reader, cleaned, number, shown
 from minirl.report.page.samples import find, samples
@@ -40,7 +41,7 @@ class Gathered:
         }
 
 
-PARTS = ("probe", "ladder", "training", "eval", "prove", "samples")
+PARTS = ("probe", "ladder", "training", "eval", "prove", "export", "samples")
 
 
 def inputs(run: RunDir) -> list[Path]:
@@ -56,6 +57,8 @@ def inputs(run: RunDir) -> list[Path]:
         run.eval,
         run.samples,
         run.prove,
+        run.export / "export.json",
+        run.export / "verify.json",
         run.adapter / "tokenizer.json",
         *sorted(run.prove_samples.glob("*.jsonl")),
     ]
@@ -82,6 +85,7 @@ def gather(run: RunDir) -> Gathered:
         "training": curves,
         "eval": reader.json(run.eval),
         "prove": prove and {**prove, "rules": PROVE_RULES},
+        "export": exported(reader, run),
     }
     held = samples(reader, run, found)
     name = run.path.resolve().name

@@ -20,6 +20,7 @@ SCRIPTS = (
     "training.js",
     "proof.js",
     "pass_at_k.js",
+    "export.js",
     "samples.js",
     "rollout.js",
     "main.js",

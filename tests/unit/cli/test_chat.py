@@ -29,7 +29,7 @@ def stdin(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_a_gguf_answers_a_turn_a_line(minirl, stdin, tiny_cache: Path, tmp_path: Path) -> None:
     if not any(map(is_installed, BACKENDS)):
-        pytest.skip("no llama.cpp: pip install 'minirl[gguf]'")
+        pytest.skip("no llama.cpp: pip install -c constraints.txt '.[gguf]'")
     file = write_tiny_gguf(tiny_cache / "tiny", tmp_path / "tiny.gguf")
     stdin(TASK, "", "/reset", TASK, "/exit", TASK)
     ended = minirl("chat", str(file), "--temperature", "0", "--max-tokens", "20")

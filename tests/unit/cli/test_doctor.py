@@ -31,6 +31,8 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
             return Outcome(check.name, Finding(level, f"{check.name}: as played", fix), 0.1)
 
         monkeypatch.setattr("minirl.models.machine.inspect", lambda: machine)
+        monkeypatch.setattr("minirl.export.llama.backends.find_backend", lambda: "xllamacpp")
+        monkeypatch.setattr("minirl.export.converter.find_converter", lambda: Path("converter.zip"))
         monkeypatch.setattr("minirl.models.checks.run_check", outcome)
 
     disk = namedtuple("disk", "total used free")
@@ -115,6 +117,55 @@ def test_what_only_cards_need_is_one_line_without_one(minirl, on):
     on(laptop(packages=installed(*BASE, bitsandbytes=None)))
     row = next(x for x in minirl("doctor").out.splitlines() if "bitsandbytes" in x)
     assert row.split() == ["bitsandbytes", "-", "0.50.2", "not", "installed"]
+
+
+def test_what_export_uses_is_told(minirl, on):
+    on(laptop())
+    ended = minirl("doctor", "--quick")
+    assert "llama.cpp             xllamacpp" in ended.out
+    assert "GGUF converter        converter.zip" in ended.out
+    assert json.loads(minirl("doctor", "--json").out)["export"] == {
+        "llama.cpp": "xllamacpp",
+        "GGUF converter": "converter.zip",
+    }
+
+
+def test_what_export_misses_is_a_note_with_its_command(minirl, on, monkeypatch, tmp_path):
+    from minirl.export.converter import find_converter
+    from minirl.export.llama import backends
+
+    find_backend = backends.find_backend
+    on(laptop())
+    monkeypatch.setattr("minirl.export.llama.backends.find_backend", find_backend)
+    monkeypatch.setattr("minirl.export.converter.find_converter", find_converter)
+    monkeypatch.setattr(backends, "is_installed", lambda _: False)
+    monkeypatch.setenv("MINIRL_CACHE", str(tmp_path / "empty"))
+    monkeypatch.delenv("MINIRL_LLAMA", raising=False)
+    monkeypatch.delenv("MINIRL_GGUF_CONVERTER", raising=False)
+    ended = minirl("doctor", "--quick")
+    assert ended.code == 0  # training needs neither
+    told = ended.out.partition("Findings")[2]
+    assert "note    llama.cpp is not installed; without it minirl export cannot verify" in told
+    assert 'fix: pip install -c constraints.txt -e ".[gguf]"' in told
+    assert "fix: minirl models pull gguf-converter" in told
+    assert "warning" not in told
+    assert json.loads(minirl("doctor", "--quick", "--json").out)["export"] == {
+        "llama.cpp": None,
+        "GGUF converter": None,
+    }
+
+
+def test_a_wrong_setting_of_export_is_a_warning(minirl, on, monkeypatch):
+    from minirl.export.llama.backends import find_backend
+
+    on(laptop())
+    monkeypatch.setattr("minirl.export.llama.backends.find_backend", find_backend)
+    monkeypatch.setenv("MINIRL_LLAMA", "ollama")
+    ended = minirl("doctor", "--quick")
+    assert ended.code == 0
+    told = ended.out.partition("Findings")[2]
+    assert "warning MINIRL_LLAMA names no way to run llama.cpp" in told
+    assert "xllamacpp, llama-server" in told
 
 
 # Exit codes ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from minirl.export.verify.gguf_file import open_gguf
 from minirl.export.verify.tensors import check_merged
 from minirl.rundir import read_json
 
-pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'minirl[gguf]'")
+pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install -c constraints.txt '.[gguf]'")
 
 # Largest difference of a log-probability, in fp32 throughout: two orders of adding up.
 TOLERANCE = 2e-3

@@ -207,7 +207,7 @@ def test_the_tiny_models_weights_come_through(tiny_gguf: Path, tiny_cache: Path)
 
 def test_llama_cpp_tokenizes_as_the_tiny_model_does(tiny_gguf: Path, tiny_cache: Path) -> None:
     if not any(map(is_installed, BACKENDS)):
-        pytest.skip("no llama.cpp: pip install 'minirl[gguf]'")
+        pytest.skip("no llama.cpp: pip install -c constraints.txt '.[gguf]'")
     from minirl.export.llama import serve
 
     pick = random.Random(0)

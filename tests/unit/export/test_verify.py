@@ -26,7 +26,7 @@ from minirl.export.verify import verify as verification
 from minirl.models.load import LoadedModel, load_model
 from minirl.rundir import RunDir
 
-pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'minirl[gguf]'")
+pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install -c constraints.txt '.[gguf]'")
 
 TASKS, PLACES = 12, 150
 

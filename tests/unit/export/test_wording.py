@@ -15,7 +15,7 @@ from minirl.export.llama import LlamaServer, serve
 from minirl.export.verify.wording import check_wording
 from minirl.models.chat import ChatCodec
 
-pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'minirl[gguf]'")
+pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install -c constraints.txt '.[gguf]'")
 
 # Of the form that Qwen2.5 and Hermes have: tools as JSON in the system prompt, calls between tags.
 WITH_TOOLS = (

@@ -22,6 +22,8 @@ from minirl.rundir import RunDir, read_jsonl, write_json
 from minirl.stats import clustered_rate, wilson_interval
 from minirl.stats.rates import mean_interval
 
+PARTS = ("probe", "ladder", "training", "eval", "prove", "export", "samples")
+
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
@@ -35,7 +37,7 @@ def data(full: RunDir) -> dict[str, Any]:
 
 def test_a_whole_run_has_every_part(full, data):
     summary = gather(full).summary()
-    assert summary["parts"] == ["probe", "ladder", "training", "eval", "prove", "samples"]
+    assert summary["parts"] == list(PARTS)
     assert summary["notes"] == []
     facts = dict(data["facts"])
     assert facts["Model"] == "smollm2-135m, LoRA r = 16, α = 32"
@@ -52,8 +54,7 @@ def test_a_whole_run_has_every_part(full, data):
 def test_a_run_that_has_only_begun_says_what_makes_the_rest(tmp_path):
     run = made.make_run(tmp_path / "bare run")
     data = gather(run).data
-    parts = ("probe", "ladder", "training", "eval", "prove", "samples")
-    assert [data[p] for p in parts] == [None] * 6
+    assert [data[p] for p in PARTS] == [None] * 7
     quoted = f"'{run.path}'"
     assert data["commands"]["prove"] == f"minirl prove {quoted}"
     assert data["commands"]["training"] == f"minirl train {quoted}/recipe.toml --name {quoted}"
@@ -309,5 +310,6 @@ def test_every_file_that_the_page_shows_is_watched(full):
     assert watched == {
         "recipe.toml", "config.json", "environment.json", "probe.json", "ladder.json",
         "train/metrics.jsonl", "train/rollouts.jsonl", "eval.json", "samples.jsonl", "prove.json",
-        "prove/base.jsonl", "prove/tuned.jsonl", "adapter/tokenizer.json",
+        "prove/base.jsonl", "prove/tuned.jsonl", "export/export.json", "export/verify.json",
+        "adapter/tokenizer.json",
     }  # fmt: skip

@@ -7,6 +7,7 @@ const SECTIONS = [
   ["training", "Training", trainingSection],
   ["eval", "Evaluation", evalSection],
   ["prove", "The proof", proofSection],
+  ["export", "Export", exportSection],
   ["samples", "Samples", null],
 ];
 
@@ -76,7 +77,10 @@ function render(data) {
   for (const [id, , build] of SECTIONS) {
     if (!build) continue;
     const body = document.querySelector(`#${id} > .body`);
-    body.replaceChildren(...built(id, () => build(data)));
+    const parts = built(id, () => build(data));
+    body.replaceChildren(...parts);
+    body.parentElement.hidden = !parts.length;
+    document.querySelector(`nav a[href="#${id}"]`).parentElement.hidden = !parts.length;
     drawAll(body);
   }
   const none = browser.update(data.samples, el("p", { class: "absent" }, "No rollouts yet: training, the evaluation and the proof write them."));

@@ -15,7 +15,7 @@ from minirl.export.llama.backends import BACKENDS, is_installed
 @pytest.fixture(scope="session")
 def tiny_f32(tiny_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not any(map(is_installed, BACKENDS)):
-        pytest.skip("no llama.cpp: pip install 'minirl[gguf]'")
+        pytest.skip("no llama.cpp: pip install -c constraints.txt '.[gguf]'")
     return write_tiny_gguf(tiny_cache / "tiny", tmp_path_factory.mktemp("gguf") / "tiny-f32.gguf")
 
 

@@ -17,7 +17,7 @@ from minirl.export.working_child import Ending
 WIDTH, INNER, VOCABULARY, LAYERS = 256, 512, 96, 2
 OURS = Quantizer("xllamacpp")
 needs_xllamacpp = pytest.mark.skipif(
-    importlib.util.find_spec("xllamacpp") is None, reason="no xllamacpp: pip install 'minirl[gguf]'"
+    importlib.util.find_spec("xllamacpp") is None, reason="no xllamacpp: pip install xllamacpp"
 )
 
 
