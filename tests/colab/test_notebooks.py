@@ -182,7 +182,9 @@ def test_probe_and_prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.slow
 @pytest.mark.network
 def test_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("xllamacpp", reason="no llama.cpp: pip install 'minirl[gguf]'")
+    pytest.importorskip(
+        "xllamacpp", reason="no llama.cpp: pip install -c constraints.txt '.[gguf]'"
+    )
     choices = PARAMETERS.format(more="--set eval.tasks=12")
     done = execute(COLAB / "export.ipynb", tmp_path, choices, monkeypatch)
     export = tmp_path / "runs" / "tested" / "export"

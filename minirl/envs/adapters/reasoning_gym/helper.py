@@ -104,7 +104,7 @@ class Helper:
         if importlib.util.find_spec("reasoning_gym") is None:
             raise MissingExtraError(
                 "environments reasoning-gym:NAME need reasoning-gym, which is not installed",
-                fix="pip install 'minirl[reasoning-gym]'",
+                fix="pip install 'reasoning-gym>=0.1.25,<0.2'",
             )
         self._owner, self._read = os.getpid(), b""
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
