@@ -406,7 +406,7 @@ def test_a_request_that_kills_the_process_fails(another: Helper) -> None:
 
 def test_without_the_package_the_fix_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="pip install .reasoning-gym"):
+    with pytest.raises(MissingExtraError, match=r"pip install .reasoning-gym"):
         open_env("gcd", {}, helper=Helper())
 
 
