@@ -92,6 +92,19 @@ def command(
             "llama.cpp).",
         ),
     ] = False,
+    check: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--check",
+            metavar="FILE",
+            help="Write nothing; verify this file (or merged directory) against the run, whoever "
+            "made it. May be repeated.",
+        ),
+    ] = None,
+    base: Annotated[
+        Path | None,
+        typer.Option("--base", metavar="FILE", help="With --check: an adapter's base, as GGUF."),
+    ] = None,
     runs: o.Runs = o.RUNS,
     force: Annotated[
         bool, typer.Option("--force", help="Write and verify anew what is there already.")
@@ -104,10 +117,13 @@ def command(
     """
     from minirl.cli.session import reopen
     from minirl.cli.steps import interruptible
-    from minirl.errors import RunDirError
+    from minirl.cli.verified import check_files, verify_exports
+    from minirl.errors import ConfigError, RunDirError
     from minirl.report.console import notices
     from minirl.rundir import read_json
 
+    if base and not check:
+        raise ConfigError("--base is for --check", fix="add --check FILE, or leave it out")
     order = _order(to, quantization, merge_into, dtype, ollama=ollama)
     session = reopen(run, runs, [], sections=())
     if not session.run.trained:
@@ -128,6 +144,12 @@ def command(
         progress=console.say,
     )
     kept = "interrupted; every file that is there is whole: the same command goes on"
+    played = tasks or session.recipe.eval.tasks
+    if check:
+        with interruptible(lambda: "interrupted; nothing was written"):
+            found = check_files(session, exporter, check, base, positions, played, console)
+        _tell_checked(found, as_json=as_json)
+        return
     with session.run.locked(), interruptible(lambda: kept):
         if with_unsloth:
             _unsloth(session, exporter, order.formats, console)
@@ -135,9 +157,7 @@ def command(
         targets = exporter.write(order)
         verified = None
         if targets and _wanted(verify, targets, exporter):
-            verified = _verify(
-                session, exporter, targets, positions, tasks or session.recipe.eval.tasks, console
-            )
+            verified = verify_exports(session, exporter, targets, positions, played, console)
         _companions(session, exporter, targets, verified, ollama=ollama)
     ledger = read_json(exporter.ledger) if exporter.ledger.exists() else {"files": {}}
     if as_json:
@@ -211,84 +231,6 @@ def _wanted(verify: bool | None, targets: Sequence[Target], exporter: Exporter) 
     return True
 
 
-def _verify(
-    session: Session,
-    exporter: Exporter,
-    targets: Sequence[Target],
-    positions: int,
-    tasks: int,
-    console: Output,
-) -> dict[str, Any]:
-    """Check what has not been checked yet; write verify.json after each file."""
-    import time
-
-    from minirl.cli.session import guarded, load
-    from minirl.cli.settle import memory_advised
-    from minirl.errors import ModelError
-    from minirl.export.families import family_of
-    from minirl.export.verify import Verifier
-    from minirl.measure.tasks import held_out
-    from minirl.report.console import progress_bar
-    from minirl.report.text import duration
-    from minirl.rundir import read_json, write_json
-
-    path = exporter.out / "verify.json"
-    ledger = read_json(exporter.ledger)["files"]
-    told = {"positions": positions, "tasks": tasks, "adapter_sha256": exporter.adapter_sha256}
-    found = read_json(path) if path.exists() else {}
-    if found.get("asked") != told:
-        found = {"asked": told, "reference": None, "files": {}}
-    left = [
-        t
-        for t in targets
-        if exporter.force
-        or not (kept := found["files"].get(t.name))
-        or kept["sha256"] != ledger[t.name]["sha256"]
-        or not kept["passed"]
-    ]
-    if not left:
-        console.say(f"{path}: everything is verified already; --force verifies anew")
-        return found
-    guarded(session.env, "task", lambda: held_out(session.env, tasks, key="--tasks"))
-    console.say(
-        f"verifying {', '.join(t.name for t in left)} against the trained model: {positions:,} "
-        f"places of text, {tasks} held-out tasks of {session.env.label}"
-    )
-    with progress_bar(console) as progress, memory_advised(session, sampling=True):
-        loaded = load(session, console, adapter=session.run.adapter)
-        bars: dict[str, tuple[Any, float]] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = (progress.add_task(what, total=total, note=""), time.monotonic())
-                if not console.is_terminal:
-                    console.say(f"{what}: {total:,}" if total > 1 else what)
-            bar, began = bars[what]
-            rate = done / max(time.monotonic() - began, 1e-9)
-            note = f"{rate:.0f}/s, {duration((total - done) / rate)} left" if rate else ""
-            progress.update(bar, completed=done, total=total, note=note)
-
-        try:
-            family = family_of(exporter.base_config())
-        except ModelError:  # a merged GGUF of another family: llama.cpp alone judges it
-            family = None
-        verifier = Verifier(
-            session.recipe,
-            loaded,
-            session.env,
-            session.run.adapter,
-            family,
-            positions=positions,
-            tasks=tasks,
-            report=show,
-        )
-        for target in left:
-            found["files"][target.name] = verifier.verify(target)
-            found["reference"] = verifier.reference()
-            write_json(path, found)
-    return found
-
-
 def _companions(
     session: Session,
     exporter: Exporter,
@@ -320,6 +262,36 @@ def _show(exporter: Exporter, ledger: dict[str, Any], verified: dict[str, Any] |
     console.say(f"written to {exporter.out}")
 
 
+def _tell_checked(found: dict[str, Any], *, as_json: bool) -> None:
+    """Say what was found of files that were shown.
+
+    Raises:
+        ExportError: one of them is not the model that was trained.
+    """
+    from minirl.report.console import results
+    from minirl.report.export_table import export_lines, export_text
+
+    if as_json:
+        typer.echo(json.dumps({"verified": found}, ensure_ascii=False))
+    else:
+        shown = {"model": found["reference"]["model"], "files": found["files"]}
+        for line in [*export_lines(shown, found), *export_text(shown, found)]:
+            results().say(line)
+    _refuse({name: record["failures"] for name, record in found["files"].items()}, None)
+
+
+def _refuse(failures: dict[str, list[str]], details: Path | None) -> None:
+    from minirl.errors import ExportError
+
+    failed = {name: told for name, told in failures.items() if told}
+    if failed:
+        raise ExportError(
+            "not the model that was trained: "
+            + "; ".join(f"{name}: {told[0]}" for name, told in failed.items()),
+            fix="do not use it" + (f"; {details} has all figures" if details else ""),
+        )
+
+
 def _settle(exporter: Exporter, targets: Sequence[Target], verified: dict[str, Any] | None) -> None:
     """End with an error where something failed its verification, or could not be written.
 
@@ -327,17 +299,11 @@ def _settle(exporter: Exporter, targets: Sequence[Target], verified: dict[str, A
         ExportError: an export is not the model that was trained.
         MissingExtraError: a package is missing; what was written is named.
     """
-    from minirl.errors import ExportError, MissingExtraError
+    from minirl.errors import MissingExtraError
 
     records = (verified or {"files": {}})["files"]
-    failed = {t.name: records[t.name]["failures"] for t in targets if t.name in records}
-    failed = {name: failures for name, failures in failed.items() if failures}
-    if failed:
-        raise ExportError(
-            "not the model that was trained: "
-            + "; ".join(f"{name}: {failures[0]}" for name, failures in failed.items()),
-            fix=f"do not use it; {exporter.out / 'verify.json'} has all figures",
-        )
+    failures = {t.name: records[t.name]["failures"] for t in targets if t.name in records}
+    _refuse(failures, exporter.out / "verify.json")
     if exporter.missing:
         first = exporter.missing[0]
         names = ", ".join(t.name for t in targets) or "nothing"

@@ -127,7 +127,8 @@ class Exporter:
             self.progress(f"{path} is there already")
             entry = kept
         else:
-            self.progress(f"writing {path}")
+            lost = " again: it is not as it was written" if kept and path.exists() else ""
+            self.progress(f"writing {path}{lost}")
             made = {
                 "adapter": self._adapter,
                 "merged": self._merged,
@@ -275,6 +276,15 @@ class Exporter:
     def base_config(self) -> dict[str, Any]:
         """config.json of the base model."""
         return base_config(self.recipe)
+
+    def base_gguf(self) -> Path:
+        """The base as f16 GGUF, in the model cache; made where it is not there.
+
+        Raises:
+            MissingExtraError: llama.cpp's converter is missing.
+        """
+        with self._scratch() as scratch:
+            return self._base_gguf(scratch)
 
     def _base_gguf_if_possible(self, scratch: Path) -> Path | None:
         """The base as f16 GGUF, in the model cache: what the adapter is verified with and can be

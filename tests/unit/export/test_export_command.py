@@ -76,8 +76,7 @@ def test_a_file_that_fails_ends_the_command_with_1(
     file = export / "real-lora.gguf"
     whole = bytearray(file.read_bytes())
     whole[-4000:] = b"\x3f" * 4000  # the end of the last matrix
-    file.write_bytes(whole)
-    (export / "verify.json").unlink()
+    file.write_bytes(whole)  # of the same size, after it has passed
     ended = minirl("export", "real", *FEW)
     assert ended.code == 1
     assert "real-lora.gguf: tensor blk.1." in ended.err
@@ -86,6 +85,39 @@ def test_a_file_that_fails_ends_the_command_with_1(
     # Failed files are verified again, and --force writes them anew.
     assert minirl("export", "real", *FEW).code == 1
     assert minirl("export", "real", *FEW, "--force").code == 0
+
+
+def test_files_of_others_are_checked(minirl: Any, export: Path, converter: Path) -> None:
+    """What was made elsewhere is recognised by what it says of itself."""
+    words = ("--to", "merged", "--to", "gguf-lora", "--to", "gguf", "-q", "q4_k_m", "--no-verify")
+    assert minirl("export", "real", *words).code == 0
+    elsewhere = export.parent.parent / "elsewhere"
+    export.rename(elsewhere)
+    files = [elsewhere / name for name in ("merged", "real-lora.gguf", "real-q4_k_m.gguf")]
+    shown = [word for file in files for word in ("--check", str(file))]
+    ended = minirl("export", "real", *shown, *FEW, "--json")
+    assert ended.code == 0, ended.err
+    records = json.loads(ended.out)["verified"]["files"]
+    assert [(r["kind"], r["format"]) for r in records.values()] == [
+        ("merged", "f32"),
+        ("gguf-lora", "f32"),
+        ("gguf", "q4_k_m"),
+    ]
+    assert list(records) == [str(file) for file in files]
+    assert names(export) == set()
+
+    base = elsewhere / "real-q4_k_m.gguf"  # base and adapter: the adapter would count twice
+    ended = minirl("export", "real", *shown[2:4], "--base", str(base), *FEW)
+    assert ended.code == 1
+    assert "real-lora.gguf: the likeliest token is the same at" in ended.err
+    assert "FAILED" in ended.out
+
+    files[2].write_bytes(files[2].read_bytes()[:5000])
+    ended = minirl("export", "real", *shown[4:], *FEW)
+    assert ended.code == 1
+    assert "cut short" in ended.err
+    assert minirl("export", "real", "--check", "nothing.gguf").code == 1
+    assert "--base is for --check" in minirl("export", "real", "--base", str(base)).err
 
 
 @pytest.mark.parametrize(
