@@ -123,12 +123,13 @@ class Exporter:
         path = self.path(kind, number_format)
         kept = ledger["files"].get(path.name)
         entry: dict[str, Any]
-        if kept and not self.force and self._same(kept, kind, path):
+        if kept and path.exists() and not self.force:
+            self._refuse_changed(kept, kind, path)
             self.progress(f"{path} is there already")
             entry = kept
         else:
-            lost = " again: it is not as it was written" if kept and path.exists() else ""
-            self.progress(f"writing {path}{lost}")
+            self._begin(path, ledger)
+            self.progress(f"writing {path}")
             made = {
                 "adapter": self._adapter,
                 "merged": self._merged,
@@ -145,6 +146,7 @@ class Exporter:
                 **made,
             }
             ledger["files"][path.name] = entry
+            ledger["begun"].remove(path.name)
             ledger["base"] = entry.get("base_used", ledger.get("base", "stored"))
             write_json(self.ledger, ledger)
         base = entry["base_gguf"]
@@ -158,9 +160,40 @@ class Exporter:
             same_base=entry.get("base_used") != "original",
         )
 
-    def _same(self, kept: Mapping[str, Any], kind: Kind, path: Path) -> bool:
-        whole = path.exists() and size(path) == kept["bytes"]
-        return whole and kept["asked"] == self._asked(kind)
+    def _refuse_changed(self, kept: Mapping[str, Any], kind: Kind, path: Path) -> None:
+        """Raise RunDirError where ``path`` is not what was asked for, or not as it was written."""
+        anew = "--force writes it anew, --out DIR writes elsewhere"
+        if kept["asked"] != self._asked(kind):
+            raise RunDirError(
+                f"{path} was written with other options",
+                expected=", ".join(f"{k} {v}" for k, v in self._asked(kind).items()),
+                got=", ".join(f"{k} {v}" for k, v in kept["asked"].items()),
+                fix=anew,
+            )
+        if size(path) != kept["bytes"]:
+            raise RunDirError(
+                f"{path} is not as it was written",
+                expected=f"{kept['bytes']} bytes",
+                got=f"{size(path)} bytes",
+                fix=f"{anew}; --check {path} verifies it as it is",
+            )
+
+    def _begin(self, path: Path, ledger: dict[str, Any]) -> None:
+        """Note that ``path`` will be written, so that its place may be taken if this is cut short.
+
+        Raises:
+            RunDirError: something else is there, and nobody said ``--force``.
+        """
+        begun = ledger.setdefault("begun", [])
+        ours = path.name in begun or path.name in ledger["files"]
+        if path.exists() and not ours and not self.force:
+            raise RunDirError(
+                f"{path} is in the way, and minirl export did not write it",
+                fix="--force replaces it, or write elsewhere: --out DIR",
+            )
+        if path.name not in begun:
+            begun.append(path.name)
+            write_json(self.ledger, ledger)
 
     def _asked(self, kind: Kind) -> dict[str, str]:
         """The options that change what is written."""

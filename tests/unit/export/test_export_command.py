@@ -208,8 +208,50 @@ def test_a_full_disk_leaves_no_part_of_a_file(
     assert ended.code == 1
     assert "no space left" in ended.err
     assert "--out DIR" in ended.err
-    assert names(export) <= {"export.json"}
+    assert names(export) == {"export.json"}
+    assert read_json(export / "export.json")["files"] == {}
     assert minirl("export", "real", "--to", "merged", "--no-verify").code == 0
+
+
+def test_what_is_there_is_not_overwritten(minirl: Any, export: Path, converter: Path) -> None:
+    export.mkdir()
+    file = export / "real-lora.gguf"
+    file.write_text("mine")
+    ended = minirl("export", "real", "--no-verify")
+    assert ended.code == 1
+    assert "did not write it" in ended.err
+    assert file.read_text() == "mine"
+    assert minirl("export", "real", "--no-verify", "--force").code == 0
+
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-10])
+    ended = minirl("export", "real", "--no-verify")
+    assert ended.code == 1
+    assert "is not as it was written" in ended.err
+    assert len(file.read_bytes()) == len(whole) - 10
+    file.write_bytes(whole)
+    ended = minirl("export", "real", "--no-verify", "--merge-into", "dequantized")
+    assert ended.code == 1
+    assert "written with other options" in ended.err
+
+
+def test_a_write_that_was_cut_short_is_taken_up(
+    minirl: Any, export: Path, converter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the file was whole, before export.json said so."""
+    import minirl.export.exporter as module
+
+    def killed(_: Path) -> str:
+        raise KeyboardInterrupt
+
+    assert minirl("export", "real", "--to", "adapter", "--no-verify").code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "size", killed)
+        assert minirl("export", "real", "--to", "merged", "--no-verify").code == 130
+    assert (export / "merged").exists()
+    assert "merged" not in read_json(export / "export.json")["files"]
+    assert minirl("export", "real", "--to", "merged", "--no-verify").code == 0
+    assert read_json(export / "export.json")["begun"] == []
 
 
 def test_ctrl_c_keeps_what_is_whole(
