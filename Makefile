@@ -14,22 +14,23 @@ BIN     := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 PINS    := pyproject.toml constraints.txt
 
-.PHONY: quickstart test browser gpu lint format clean venv
+.PHONY: quickstart test debian gpu lint format clean venv
 
 quickstart: $(VENV)/.installed
 	$(BIN)/minirl run quickstart
 
-test: lint browser
+test: lint debian
 	$(BIN)/python -m pytest $(TESTS)
 
-# tests/browser open the report in a real browser. CI and containers, where we are root, get one; elsewhere those
-# tests are skipped, and say how to get it.
-CHROMIUM_INSTALL = apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-  apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core >/dev/null
-browser:
-	@if command -v "$${CHROMIUM:-chromium}" >/dev/null || ! command -v apt-get >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ]; then ($(CHROMIUM_INSTALL)) || echo "minirl: Chromium could not be installed"; \
-	elif [ "$$CI" = true ]; then sudo sh -c '$(CHROMIUM_INSTALL)' || echo "minirl: Chromium could not be installed"; fi
+# tests/browser open the report in a real browser, and tests/unit/export render Ollama's templates with Go. CI and
+# containers, where we are root, get both; elsewhere those tests are skipped, and say how to get them.
+APT = apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+debian:
+	@missing=; command -v "$${CHROMIUM:-chromium}" >/dev/null || missing="chromium fonts-dejavu-core"; \
+	command -v go >/dev/null || missing="$$missing golang-go"; \
+	if [ -z "$$missing" ] || ! command -v apt-get >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ]; then ($(APT) $$missing >/dev/null) || echo "minirl: could not install $$missing"; \
+	elif [ "$$CI" = true ]; then sudo sh -c "$(APT) $$missing >/dev/null" || echo "minirl: could not install $$missing"; fi
 
 gpu: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest tests/gpu -m gpu -rA --capture=no
