@@ -56,7 +56,8 @@ class LlamaServer:
             base_url=child.address,
             headers={"Authorization": f"Bearer {child.order.key}"},
             timeout=httpx.Timeout(None, connect=10.0),  # a long prompt may take minutes
-            limits=httpx.Limits(max_connections=None),
+            # A kept connection may be closed by the server just when it is used again.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
             trust_env=False,  # no proxy
             verify=False,  # no TLS, and reading the roots takes a while
         )

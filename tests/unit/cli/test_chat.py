@@ -40,9 +40,9 @@ def test_a_gguf_answers_a_turn_a_line(minirl, stdin, tiny_cache: Path, tmp_path:
     assert "loading tiny.gguf in llama.cpp" in ended.err
 
     stdin(TASK, TASK)  # the second turn has the first before it
-    first_again, other = minirl(
-        "chat", str(file), "--temperature", "0", "--max-tokens", "20"
-    ).out.splitlines()
+    ended = minirl("chat", str(file), "--temperature", "0", "--max-tokens", "20")
+    assert ended.code == 0, ended.err
+    first_again, other = ended.out.splitlines()
     assert first_again == first != other
 
 
