@@ -21,6 +21,25 @@ _QUOTED = re.compile(f"{_QUOTE}([0-9]+){_QUOTE}")
 _TURNS = (_TURN, f"<think>\n{_TURN}\n</think>\n\n{_TURN}")
 
 
+class CodecPolicy:
+    """The half of a policy that a :class:`ChatCodec` answers; the other half draws samples."""
+
+    codec: ChatCodec
+
+    def encode_open(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
+    ) -> tuple[int, ...]:
+        return self.codec.encode_open(messages, tools)
+
+    def encode_reply(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
+    ) -> tuple[int, ...]:
+        return self.codec.encode_reply(messages, tools)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return self.codec.decode(ids)
+
+
 def _one_day(form: str) -> str:
     """The date that some templates show (Llama 3.2, SmolLM3): always the same one, or a run that is
     resumed tomorrow would go on with other prompts. It is the one that Llama's falls back on.

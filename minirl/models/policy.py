@@ -8,13 +8,13 @@ from itertools import accumulate
 from typing import Any
 
 from minirl.errors import ModelError
-from minirl.models.chat import ChatCodec
+from minirl.models.chat import ChatCodec, CodecPolicy
 from minirl.models.load import LoadedModel, context_length, stop_ids
 from minirl.models.sampler import Sampler, SamplingParams, TorchSampler
-from minirl.types import Message, Request, Sample
+from minirl.types import Request, Sample
 
 
-class ModelPolicy:
+class ModelPolicy(CodecPolicy):
     """Samples from a model in this process, with its adapter or without it.
 
     Args:
@@ -69,19 +69,6 @@ class ModelPolicy:
             max_seq_length=loaded.max_seq_length,
             thinking=loaded.thinking,
         )
-
-    def encode_open(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
-    ) -> tuple[int, ...]:
-        return self.codec.encode_open(messages, tools)
-
-    def encode_reply(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
-    ) -> tuple[int, ...]:
-        return self.codec.encode_reply(messages, tools)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return self.codec.decode(ids)
 
     @property
     def context(self) -> float:

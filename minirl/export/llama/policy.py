@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from minirl.errors import ModelError
 from minirl.export.llama.client import LlamaServer
-from minirl.types import Message, Request, Sample, StopReason
+from minirl.models.chat import CodecPolicy
+from minirl.types import Request, Sample, StopReason
 
 if TYPE_CHECKING:
     from minirl.models.chat import ChatCodec
     from minirl.models.sampler import SamplingParams
 
 
-class LlamaPolicy:
+class LlamaPolicy(CodecPolicy):
     """Samples from llama.cpp, with the codec of the model that was trained.
 
     So both see the same tokens, and only the weights and the arithmetic differ. Equal requests and
@@ -40,19 +41,6 @@ class LlamaPolicy:
         self.codec = codec
         self.params = params
         self.eos_ids = codec.eos_ids | eos_ids
-
-    def encode_open(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
-    ) -> tuple[int, ...]:
-        return self.codec.encode_open(messages, tools)
-
-    def encode_reply(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
-    ) -> tuple[int, ...]:
-        return self.codec.encode_reply(messages, tools)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        return self.codec.decode(ids)
 
     def sample(self, requests: Sequence[Request], *, seed: int) -> list[list[Sample]]:
         limits = [self._limit(request) for request in requests]
