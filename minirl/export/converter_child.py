@@ -2,8 +2,8 @@
 
 Arguments: where the converter can be imported from, the model's directory, the file to write, and
 its number format. Standard output carries a line of JSON for each thing to tell; whatever the
-converter prints goes to standard error. Imports nothing of minirl: ``gguf`` has to be the one of
-llama.cpp's tree.
+converter prints goes to standard error. Imports nothing of minirl that knows ``gguf``: it has to
+be the one of llama.cpp's tree.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from errno import ENOSPC
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-Tell = Callable[[Mapping[str, Any]], None]
+from minirl.export.telephone import Tell, telephone
 
 
 def main(tree: str, model_dir: str, out: str, outtype: str) -> int:
-    tell = _telephone()
+    tell = telephone()
     sys.path[:0] = [f"{tree}/gguf-py", tree]
     os.environ["NO_LOCAL_GGUF"] = "1"  # it stands on the path already
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
@@ -36,18 +36,6 @@ def main(tree: str, model_dir: str, out: str, outtype: str) -> int:
             tell({"problem": "tokenizer.model"})
         raise
     return 0
-
-
-def _telephone() -> Tell:
-    """Keep standard output for what is told, and send what others print there to standard error."""
-    line = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def tell(what: Mapping[str, Any]) -> None:
-        line.write(json.dumps(what) + "\n")
-        line.flush()
-
-    return tell
 
 
 def _convert(model_dir: Path, out: Path, outtype: str, tell: Tell) -> None:

@@ -6,10 +6,8 @@ Standard output carries a line of JSON for each thing to tell.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
 from errno import ENOSPC
 from importlib import import_module
 from pathlib import Path
@@ -17,10 +15,11 @@ from typing import Any
 
 from minirl.errors import ModelError
 from minirl.export.quantize.mixture import QUANTIZATIONS
+from minirl.export.telephone import telephone
 
 
 def main(library: str, source: str, out: str, kind: str) -> int:
-    tell = _telephone()
+    tell = telephone()
     try:
         if library == "llama_cpp":
             return _with_llama_cpp(Path(source), Path(out), kind)
@@ -39,18 +38,6 @@ def main(library: str, source: str, out: str, kind: str) -> int:
             tell({"problem": "disk"})
         raise
     return 0
-
-
-def _telephone() -> Callable[[Mapping[str, Any]], None]:
-    """Keep standard output for what is told, and send what others print there to standard error."""
-    line = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-
-    def tell(what: Mapping[str, Any]) -> None:
-        line.write(json.dumps(what) + "\n")
-        line.flush()
-
-    return tell
 
 
 def _with_llama_cpp(source: Path, out: Path, kind: str) -> int:
