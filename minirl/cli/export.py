@@ -318,13 +318,16 @@ def _unsloth(session: Session, exporter: Exporter, formats: Sequence[str], conso
     """Unsloth's own export, through its own converter and quantiser."""
     from minirl.cli.session import load
     from minirl.errors import ConfigError
+    from minirl.models.backend import choose
+    from minirl.models.machine import inspect
     from minirl.models.unsloth import save_gguf
 
-    loaded = load(session, console, adapter=session.run.adapter)
-    if loaded.choice.backend != "unsloth":
+    recipe = session.recipe
+    if choose(recipe.model, recipe.sampling, inspect()).backend != "unsloth":
         raise ConfigError(
             "--unsloth needs the model on Unsloth, and transformers runs it here",
             fix="leave --unsloth out: minirl writes the same files itself",
         )
+    loaded = load(session, console, adapter=session.run.adapter)
     save_gguf(loaded.model, loaded.tokenizer, exporter.out / "unsloth", formats)
     console.say(f"written to {exporter.out / 'unsloth'}, by Unsloth; not verified")

@@ -53,12 +53,12 @@ def play_greedily(
         if on_progress:
             on_progress(len(groups), len(tasks))
     rollouts = [r for g in groups for r in g.rollouts]
-    with_tools = [bool(env.episode(g.task).tools) for g in groups]
+    has_tools = bool(env.episode(tasks[0]).tools)
     called = [any(m.tool_calls for m in r.messages) for r in rollouts]
     return Played(
         groups=tuple(groups),
         solved=clustered_rate([(g.solved, 1) for g in groups]),
-        called=sum(called) / len(called) if any(with_tools) else None,
+        called=sum(called) / len(called) if has_tools else None,
         tokens_per_second=sum(r.tokens_written for r in rollouts)
         / max(time.monotonic() - began, 1e-9),
     )

@@ -1,8 +1,9 @@
 """How far an export may be from the model that was trained.
 
 16-bit files have to agree; what a quantised one loses is measured and told, and only more than
-rounding to so many bits explains is a failure. The limits stand some three times above what
-SmolLM2-135M showed, which is as sensitive as models get: 576 columns, where K-quants want 256.
+rounding to so many bits explains is a failure. SmolLM2-135M, whose columns K-quants do not fit,
+showed a KL of .0053 in q8_0 and of .068 in q4_k_m over 216 places; the limits for 8 and 4 bits
+stand four times above that, those for other bits are set between and beyond by judgement.
 """
 
 from __future__ import annotations

@@ -129,6 +129,7 @@ def test_files_of_others_are_checked(minirl: Any, export: Path, converter: Path)
         (("--merge-into", "originals"), "did you mean original"),
         (("--to", "merged", "--dtype", "bf61"), "did you mean bf16"),
         (("--to", "adapter", "--ollama"), "--ollama needs a GGUF"),
+        (("--to", "gguf", "--unsloth"), "needs the model on Unsloth"),
     ],
 )
 def test_wrong_words_end_with_2(
