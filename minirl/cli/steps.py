@@ -225,6 +225,7 @@ def train_step(session: Session, loaded: LoadedModel, console: Output, *, resume
             on_step=view.step,
             on_rollouts=view.rollouts,
             on_stop=view.stopping,
+            on_note=lambda note: console.say(f"note: {note}"),
         )
 
 

@@ -92,8 +92,12 @@ class TrainConfig(_Section):
     group_size: int = Field(8, ge=2)
     """G: rollouts of each task. At least 2, since a group's advantages compare its members."""
     micro_batch: int | None = Field(None, ge=1)
-    """Rollouts per forward and backward pass; none means all of a step at once. Must divide
-    prompts_per_step x group_size."""
+    """Rollouts per forward and backward pass; none means all of a step at once, where token_budget
+    bounds the memory. Must divide prompts_per_step x group_size."""
+    token_budget: int = Field(1024, ge=1)
+    """Most tokens per forward and backward pass of the transformers backend, those that rollouts
+    share counted once: less needs less memory.
+    """
     learning_rate: float = Field(5e-5, gt=0)
     """Peak learning rate of the adapter."""
     schedule: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
@@ -125,12 +129,12 @@ class TrainConfig(_Section):
     mask_truncated: bool = True
     """Leave rollouts that hit the token limit out of the loss."""
     shared_prefix: bool = True
-    """Compute each distinct prompt once a micro-batch (the same gradient, less work). Off: TRL's
-    own pass.
+    """Compute once what rollouts begin with alike, and leave out those without advantage (the same
+    gradient, less work). Off: TRL's own pass.
     """
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, slower; switches shared_prefix
-    off. With unsloth, its own kind, which keeps them in the machine's memory.
+    """Recompute activations in the backward pass: less memory, slower. With unsloth, its own kind,
+    which keeps them in the machine's memory.
     """
     save_every: int = Field(10, ge=1)
     """Write a checkpoint every so many steps (and at the end)."""

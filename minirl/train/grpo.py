@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -54,6 +55,7 @@ def train(
     on_step: Listener | None = None,
     on_rollouts: Callable[[int, int], None] | None = None,
     on_stop: Callable[[], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> None:
     """Train the adapter for ``recipe.train.steps`` steps and save it as ``run.adapter``.
 
@@ -67,6 +69,7 @@ def train(
         on_step: called with each record of metrics.jsonl.
         on_rollouts: called with (finished, all) episodes while a step is played.
         on_stop: called when Ctrl-C was heard; the step in progress is still finished.
+        on_note: told what the user should know before the first step.
 
     Raises:
         Stopped: Ctrl-C was pressed; a checkpoint of the last whole step is on disk.
@@ -97,7 +100,9 @@ def train(
         max_turns=env.max_turns,
         vllm=loaded.choice.engine == "vllm",
     )
-    kind = SharedPrefixTrainer if recipe.train.shared_prefix and not on_unsloth else Trainer
+    kind: Callable[..., Trainer] = Trainer
+    if recipe.train.shared_prefix and not on_unsloth:
+        kind = partial(SharedPrefixTrainer, token_budget=recipe.train.token_budget)
     with _quiet(), chatter_aside() if on_unsloth else nullcontext():
         config = grpo_config(settings)
         stopper = _Stopper(on_stop)
@@ -114,6 +119,8 @@ def train(
             keep=recipe.train.keep_checkpoints,
         )
         trainer.remove_callback(PrinterCallback)
+        if on_note and isinstance(trainer, SharedPrefixTrainer) and trainer.why_not:
+            on_note(f"TRL's own training pass runs, which is slower: {trainer.why_not}")
         with stopper.listening(), repeatable(loaded.device):
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     shutil.rmtree(run.checkpoints / ".partial", ignore_errors=True)  # TRL makes it at its start

@@ -103,6 +103,55 @@ class TorchLogProb(torch.autograd.Function):
         )
 
 
+class AdapterLogProb(torch.autograd.Function):
+    """:class:`TorchLogProb` where only the hidden states get a gradient, and from the
+    log-probabilities alone: what training an adapter needs.
+
+    The gradient of log softmax(z)[target] by its hidden state depends on nothing that comes later,
+    so the forward pass makes it from the same logits, and the backward pass multiplies.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        targets: torch.Tensor,
+        temperature: float,
+        softcap: float | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        ctx.set_materialize_grads(False)
+        dtype = _compute_dtype(hidden)
+        logps, entropies, units = [], [], []
+        for rows in _chunks(hidden.shape[0]):
+            z = _logits(hidden[rows], weight, bias, temperature, softcap, 1.0)
+            target = targets[rows, None]
+            logp = torch.log_softmax(z, dim=-1)
+            p = logp.exp()
+            logps.append(logp.gather(1, target).squeeze(1))
+            entropies.append(-torch.linalg.vecdot(p, logp))
+            if ctx.needs_input_grad[0]:
+                d = p.neg_().scatter_add_(1, target, torch.ones_like(p[:, :1]))  # onehot - p
+                if softcap is not None:
+                    d *= 1 - (z * temperature / softcap) ** 2
+                units.append((d.to(dtype) @ weight.to(dtype)).float() / temperature)
+        if units:
+            ctx.save_for_backward(torch.cat(units))
+            ctx.dtype = hidden.dtype
+        empty = hidden.new_empty(0, dtype=torch.float32)
+        entropy = torch.cat(entropies) if entropies else empty
+        ctx.mark_non_differentiable(entropy)
+        return torch.cat(logps) if logps else empty, entropy
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        if grads[0] is None:
+            return (None,) * 6
+        (unit,) = ctx.saved_tensors
+        return (grads[0][:, None] * unit).to(ctx.dtype), *([None] * 5)
+
+
 def token_logprobs(
     hidden: torch.Tensor,
     weight: torch.Tensor,
@@ -112,11 +161,19 @@ def token_logprobs(
     temperature: float = 1.0,
     softcap: float | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities and entropies (N), fp32, of ``targets`` (N) from ``hidden`` (N, H)."""
-    apply: Any = TorchLogProb.apply
-    logp, entropy, *_ = apply(
-        hidden, weight, bias, targets, temperature, 0, softcap, 1.0, ("entropy",)
-    )
+    """Log-probabilities and entropies (N), fp32, of ``targets`` (N) from ``hidden`` (N, H).
+
+    Gradients flow from the log-probabilities to all three; from the entropies only where the head
+    is trained.
+    """
+    if weight.requires_grad or (bias is not None and bias.requires_grad):
+        apply: Any = TorchLogProb.apply
+        logp, entropy, *_ = apply(
+            hidden, weight, bias, targets, temperature, 0, softcap, 1.0, ("entropy",)
+        )
+        return logp, entropy
+    apply = AdapterLogProb.apply
+    logp, entropy = apply(hidden, weight, bias, targets, temperature, softcap)
     return logp, entropy
 
 

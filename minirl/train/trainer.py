@@ -1,10 +1,12 @@
 """TRL's GRPOTrainer with minirl's seams: checkpoints that appear whole, and, on the stock backend,
-the forward pass over shared prompts.
+a training pass that computes nothing twice.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,10 @@ import torch
 from trl import GRPOTrainer
 
 from minirl.rundir import RunDir, disk_errors, write_json
-from minirl.train.logprob_head import token_logprobs
+from minirl.train.fused_lora import fused_lora
+from minirl.train.shared import cut, shared_logprobs, why_not
 from minirl.train.stream import TaskStream
-
-# Heads that do more than softcap(hidden Wᵀ) take TRL's own pass.
-_SCALED_HEADS = ("logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+from minirl.train.tree_attention import attending_by_tree
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -27,8 +28,6 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
         stream: saved with each checkpoint, so that a resumed run draws the same tasks.
         keep: how many checkpoints stay.
     """
-
-    shares_prefix = False
 
     def __init__(
         self, *args: Any, run: RunDir, stream: TaskStream, keep: int, **kwargs: Any
@@ -63,19 +62,78 @@ class Trainer(GRPOTrainer):  # type: ignore[misc]
 
 
 class SharedPrefixTrainer(Trainer):
-    """Computes each distinct prompt once a micro-batch, where model and settings allow it.
+    """Computes what the rows of a step share once, and leaves out rows without a gradient, where
+    model and settings allow it. The gradient is that of TRL's own pass.
 
     Unsloth's trainer has a pass of its own at this place, so this is for the stock backend.
+
+    Args:
+        token_budget: how many tokens (of the tree) one forward and backward pass holds at most.
+
+    Attributes:
+        why_not: why TRL's own pass runs instead; None where it does not.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, token_budget: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._token_budget = token_budget
+        self._while_training = ExitStack()
         base = self.accelerator.unwrap_model(self.model)
         self._causal_lm = base.get_base_model() if hasattr(base, "get_base_model") else base
-        text_config = self._causal_lm.config.get_text_config()
-        self.shares_prefix = not self.args.gradient_checkpointing and not any(
-            getattr(text_config, name, None) is not None for name in _SCALED_HEADS
+        self.why_not = (
+            "the router of a mixture of experts is trained"
+            if self.aux_loss_enabled
+            else why_not(self._causal_lm)
         )
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """TRL's. The backward pass attends by the tree too: it may compute activations again."""
+        with self._while_training:
+            loss: torch.Tensor = super().training_step(*args, **kwargs)
+        return loss
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """TRL's loss, part by part: rows without a gradient stay out, and the backward pass of each
+        part but the last is made here, so that only one part's activations are held.
+        """
+        if self.why_not is not None:
+            whole: torch.Tensor = super()._compute_loss(model, inputs)
+            return whole
+        mask = inputs["completion_mask"] * inputs.get("tool_mask", 1)
+        tokens = mask.sum(1)
+        trained = tokens > 0
+        if self.beta == 0:
+            trained &= inputs["advantages"] != 0
+        places = trained.nonzero().squeeze(1).tolist()
+        ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
+        seen = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
+        parts = _parts(_unpadded(ids, seen), places, self._token_budget)
+        loss = sum((p * 0).sum() for p in self.model.parameters() if p.requires_grad)
+        assert isinstance(loss, torch.Tensor)
+        self._while_training.enter_context(self._sharing())
+        counts = [int(tokens[part].sum()) for part in parts]
+        with _one_metric_a_step(self._metrics["train"], counts, int(tokens.sum())):
+            for at, part in enumerate(parts):
+                chosen = {
+                    k: v[part] if torch.is_tensor(v) and v.dim() else v for k, v in inputs.items()
+                }
+                share = self._share(len(part) / len(mask), float(tokens[part].sum() / tokens.sum()))
+                part_loss: torch.Tensor = super()._compute_loss(model, chosen)
+                loss = loss + share * part_loss
+                if at < len(parts) - 1:
+                    self.accelerator.backward(loss)
+                    loss = loss.detach()
+        return loss
+
+    @contextmanager
+    def _sharing(self) -> Iterator[None]:
+        with attending_by_tree(self._causal_lm.config), fused_lora(self._causal_lm):
+            yield
+
+    def _share(self, rows: float, tokens: float) -> float:
+        """What TRL's loss of some rows counts in that of all, by what the loss divides by."""
+        shares = {"grpo": rows, "dr_grpo": rows, "bnpo": tokens, "dapo": 1.0, "cispo": 1.0}
+        return shares[self.loss_type]
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -91,8 +149,7 @@ class SharedPrefixTrainer(Trainer):
         """TRL's contract: log-probabilities and entropies (B, C) of the last C tokens, 0 where
         masked.
         """
-        plain = not compute_aux_loss and all(v is None for v in multimodal.values())
-        if not (self.shares_prefix and plain):
+        if self.why_not is not None:
             full: tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
             full = super()._get_per_token_logps_and_entropies(
                 model,
@@ -105,72 +162,61 @@ class SharedPrefixTrainer(Trainer):
                 **multimodal,
             )
             return full
-        rows = batch_size or input_ids.size(0)
-        parts = [
-            self._shared_prefix_pass(ids, mask, logits_to_keep)
-            for ids, mask in zip(input_ids.split(rows), attention_mask.split(rows), strict=True)
-        ]
-        logps = torch.cat([p[0] for p in parts])
-        entropies = torch.cat([p[1] for p in parts]) if compute_entropy else None
-        return logps, entropies, None
+        rows = _unpadded(input_ids, attention_mask)
+        prompts = attention_mask[:, :-logits_to_keep].sum(1).tolist()
+        scored = attention_mask[:, -logits_to_keep:].bool()
+        logps = input_ids.new_zeros(scored.shape, dtype=torch.float32)
+        entropies = torch.zeros_like(logps)
+        written = [i for i, p in enumerate(prompts) if len(rows[i]) > p]
+        # Where a gradient is wanted, _compute_loss has cut the rows to the budget.
+        budget = None if torch.is_grad_enabled() else self._token_budget
+        for part in _parts(rows, written, budget):
+            with self.accelerator.autocast(), self._sharing():
+                logp, entropy = shared_logprobs(
+                    self._causal_lm,
+                    [rows[i] for i in part],
+                    [prompts[i] for i in part],
+                    temperature=self.temperature,
+                )
+            places = torch.zeros_like(scored)
+            places[part] = scored[part]
+            logps = logps.masked_scatter(places, logp)
+            entropies = entropies.masked_scatter(places, entropy)
+        return logps, entropies if compute_entropy else None, None
 
-    def _shared_prefix_pass(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, c: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """One forward over the distinct prompts, one over the completions that attend to their
-        keys and values.
 
-        The gradient flows through the cache, so it is the gradient of the plain pass over (B, P +
-        C) tokens.
-        """
-        from transformers import DynamicCache
+def _unpadded(ids: torch.Tensor, mask: torch.Tensor) -> list[list[int]]:
+    """The tokens of each row (B, T) that are no padding."""
+    return [row[seen].tolist() for row, seen in zip(ids, mask.bool(), strict=True)]
 
-        prompt_mask, mask = attention_mask[:, :-c], attention_mask[:, -c:].bool()
-        used = int(prompt_mask.sum(1).max()), int(mask.sum(1).max())
-        # Padding on the far sides is not computed. One column of the completion stays where all
-        # are masked.
-        prompts = input_ids[:, :-c][:, -used[0] :].masked_fill(prompt_mask[:, -used[0] :] == 0, -1)
-        completions = input_ids[:, -c:][:, : max(used[1], 1)]
-        distinct, inverse = prompts.unique(dim=0, return_inverse=True)  # (K, P), (B,)
-        distinct_mask = (distinct >= 0).long()
-        backbone = self._causal_lm.base_model
-        with self.accelerator.autocast():
-            cache = DynamicCache()
-            prefix = backbone(
-                input_ids=distinct.clamp(min=0),
-                attention_mask=distinct_mask,
-                position_ids=(distinct_mask.cumsum(1) - 1).clamp(min=0),
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state[:, -1:]  # (K, 1, H): predicts the first completion token
-            hidden = prefix[inverse]
-            if completions.size(1) > 1:
-                cache.batch_select_indices(inverse)
-                lengths = distinct_mask.sum(1)[inverse]
-                inner = completions[:, :-1]
-                rest = backbone(
-                    input_ids=inner,
-                    attention_mask=torch.cat(
-                        [distinct_mask[inverse], mask[:, : inner.size(1)].long()], dim=1
-                    ),
-                    position_ids=lengths[:, None]
-                    + torch.arange(inner.size(1), device=inner.device),
-                    past_key_values=cache,
-                    use_cache=True,
-                ).last_hidden_state
-                hidden = torch.cat([hidden, rest], dim=1)  # (B, C', H)
-            head = self._causal_lm.get_output_embeddings()
-            scored = mask[:, : completions.size(1)]
-            softcap = getattr(
-                self._causal_lm.config.get_text_config(), "final_logit_softcapping", None
-            )
-            logp, entropy = token_logprobs(
-                hidden[scored],
-                head.weight,
-                head.bias,
-                completions[scored],
-                temperature=self.temperature,
-                softcap=softcap,
-            )
-        full = torch.zeros_like(mask, dtype=torch.float32)
-        return full.masked_scatter(mask, logp), full.masked_scatter(mask, entropy)
+
+def _parts(rows: list[list[int]], places: list[int], budget: int | None) -> list[list[int]]:
+    """The rows at ``places``, in parts of at most ``budget`` tokens; all together without one."""
+    if budget is None:
+        return [places] if places else []
+    return [[places[i] for i in part] for part in cut([rows[p] for p in places], budget)]
+
+
+@contextmanager
+def _one_metric_a_step(
+    metrics: dict[str, list[float]], tokens: list[int], of: int
+) -> Iterator[None]:
+    """Within the block TRL logs each metric once a part, of so many ``tokens`` each; what stays is
+    one value a step.
+
+    That is the least or the most where the metric is called so, the share ``of`` all tokens where
+    it counts clipped ones (of which rows without advantage have none), and else the mean over the
+    tokens that train.
+    """
+    before = {key: len(values) for key, values in metrics.items()}
+    yield
+    for key, values in metrics.items():
+        new = values[before.get(key, 0) :]
+        if not new:
+            continue
+        if key.endswith(("_min", "_max")):
+            one = min(new) if key.endswith("_min") else max(new)
+        else:
+            whole = of if "clip_ratio" in key else sum(tokens)
+            one = sum(n * v for n, v in zip(tokens, new, strict=True)) / whole
+        values[-len(new) :] = [one]

@@ -21,6 +21,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,9 @@ def step(model: str, precision: str, four_bits: bool, case: str) -> dict[str, An
         max_turns=2,
     )
     grab = grpo_batch.GradientGrab()
-    kind = SharedPrefixTrainer if BACKEND == "transformers" else Trainer
+    kind: Any = Trainer
+    if BACKEND == "transformers":
+        kind = partial(SharedPrefixTrainer, token_budget=recipe.train.token_budget)
     trainer = kind(
         model=loaded.model,
         reward_funcs=lambda score_value, **_: score_value,

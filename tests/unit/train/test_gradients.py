@@ -88,7 +88,9 @@ def _model(make: Any) -> Any:
     return model
 
 
-def _gradients(tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool) -> dict[str, torch.Tensor]:
+def _gradients(
+    tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool, budget: int = 10_000
+) -> dict[str, torch.Tensor]:
     """LoRA gradients of the first optimiser step on :func:`rollouts`."""
     logprob_head.install(torch.device("cpu"))
     run = RunDir(tmp_path / ("ours" if ours else "theirs"))
@@ -111,8 +113,10 @@ def _gradients(tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool) -> dict
     }
     if ours:
         stream = TaskStream(make_env("arithmetic:2"), recipe.stream, seed=0)
-        trainer: Any = SharedPrefixTrainer(**shared, run=run, stream=stream, keep=1)
-        assert trainer.shares_prefix
+        trainer: Any = SharedPrefixTrainer(
+            **shared, run=run, stream=stream, keep=1, token_budget=budget
+        )
+        assert trainer.why_not is None
     else:
         trainer = GRPOTrainer(**shared)
         if "ref" in trainer.model.peft_config:  # minirl's reference is the base
@@ -126,14 +130,23 @@ def test_step_gradient_equals_trls(tmp_path: Path, case: str) -> None:
     _assert_equal(tmp_path, recipe(**CASES[case]), _llama)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_in_parts_of_few_tokens(tmp_path: Path, case: str) -> None:
+    """A budget that cuts groups asunder, and is less than the longest row."""
+    _assert_equal(tmp_path, recipe(**CASES[case]), _llama, budget=34)
+
+
 @pytest.mark.parametrize("make", [_qwen3, _gemma3])
-def test_other_architectures(tmp_path: Path, make: Any) -> None:
-    _assert_equal(tmp_path, recipe(loss_type="dapo"), make)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_other_architectures(tmp_path: Path, make: Any, checkpointing: bool) -> None:
+    _assert_equal(
+        tmp_path, recipe(loss_type="dapo", gradient_checkpointing=checkpointing), make, budget=60
+    )
 
 
-def _assert_equal(tmp_path: Path, recipe: Recipe, make: Any) -> None:
+def _assert_equal(tmp_path: Path, recipe: Recipe, make: Any, budget: int = 10_000) -> None:
     relative = relative_difference(
-        _gradients(tmp_path, recipe, make, ours=True),
+        _gradients(tmp_path, recipe, make, ours=True, budget=budget),
         _gradients(tmp_path, recipe, make, ours=False),
     )
     print(f"relative difference {relative:.1e}")
