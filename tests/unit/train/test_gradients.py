@@ -11,6 +11,7 @@ from datasets import Dataset
 from grpo_batch import CASES, VOCABULARY, GradientGrab, P, recipe, relative_difference, rollouts
 from peft import LoraConfig, get_peft_model
 from transformers import (
+    AutoModelForCausalLM,
     AutoTokenizer,
     Gemma3ForCausalLM,
     Gemma3TextConfig,
@@ -23,6 +24,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from minirl.config import Recipe
 from minirl.envs import make_env
+from minirl.errors import ModelError
 from minirl.models.catalogue import resolve_model
 from minirl.rundir import RunDir
 from minirl.train import logprob_head
@@ -76,6 +78,15 @@ def _gemma3() -> Any:
             final_logit_softcapping=5.0,
         )
     )
+
+
+def _smollm2() -> Any:
+    """The real small model."""
+    try:
+        where = resolve_model("smollm2-135m").location
+    except ModelError as error:
+        pytest.skip(f"smollm2-135m is not here and cannot be fetched: {error.message}")
+    return AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32)
 
 
 def _model(make: Any) -> Any:
@@ -142,6 +153,13 @@ def test_other_architectures(tmp_path: Path, make: Any, checkpointing: bool) -> 
     _assert_equal(
         tmp_path, recipe(loss_type="dapo", gradient_checkpointing=checkpointing), make, budget=60
     )
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("case", ["dr_grpo", "grpo", "dapo", "bnpo", "cispo", "kl", "accumulated"])
+def test_on_the_real_small_model(tmp_path: Path, case: str) -> None:
+    _assert_equal(tmp_path, recipe(**CASES[case]), _smollm2, budget=300)
 
 
 def _assert_equal(tmp_path: Path, recipe: Recipe, make: Any, budget: int = 10_000) -> None:
