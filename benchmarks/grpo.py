@@ -158,7 +158,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--rewards", choices=["coin", "verifier"], default="coin")
     parser.add_argument("--max-tokens", type=int, default=24)
-    parser.add_argument("--micro-batch", type=int, help="rows at once on the stock side; by default what fits")
+    parser.add_argument("--micro-batch", type=int, help="rows at once on the stock side")
     parser.add_argument("--minirl-micro-batch", type=int, help="rows at once on minirl's side, too")
     parser.add_argument("--size", type=int, help="sentences of `long`, or examples of `fewshot`")
     parser.add_argument("--model", default="smollm2-135m")
