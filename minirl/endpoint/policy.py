@@ -14,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +132,11 @@ class EndpointPolicy:
         return Sample(ids, (0.0,) * len(ids), stop)
 
     # The sampler -----------------------------------------------------------------------------
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nothing: a server keeps what it likes."""
+        yield
 
     def sample(self, requests: Sequence[Request], *, seed: int) -> list[list[Sample]]:
         answers: dict[Slot, Answer] = {}

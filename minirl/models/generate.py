@@ -12,16 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from minirl.models.decoding.drawing import Dice, SamplingParams, draw
+from minirl.models.decoding.plain import left_pad, row_numbers
 from minirl.models.merge import adapter_off
-from minirl.models.sampler import (
-    Dice,
-    Draw,
-    SamplingParams,
-    draw,
-    evaluating,
-    left_pad,
-    row_numbers,
-)
+from minirl.models.sampler import Draw, evaluating
 from minirl.types import Request, Sample, StopReason
 
 
@@ -49,12 +43,15 @@ class GenerateSampler:
     in_batches = True
 
     @contextmanager
-    def session(self, model: Any, *, use_adapter: bool, seed: int) -> Iterator[Draw]:
+    def session(
+        self, model: Any, *, use_adapter: bool, batch: int, keep: bool = False
+    ) -> Iterator[Draw]:
         def draw_batch(
             requests: Sequence[Request],
             rows: Sequence[int],
             params: SamplingParams,
             *,
+            seed: int,
             eos_ids: frozenset[int],
             pad_id: int,
         ) -> list[list[Sample]]:

@@ -35,6 +35,7 @@ def can_merge(model: torch.nn.Module) -> bool:
         and layer.get_base_layer().weight.dtype.is_floating_point
         and not type(layer.get_base_layer()).__module__.startswith("bitsandbytes")
         and not any(layer.use_dora.values())
+        and not any(layer.lora_bias.values())
         for layer in layers
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from minirl.errors import ModelError
 from minirl.models.chat import ChatCodec, CodecPolicy
 from minirl.models.load import LoadedModel, context_length, stop_ids
-from minirl.models.sampler import Sampler, SamplingParams, TorchSampler
+from minirl.models.sampler import Draw, Sampler, SamplingParams, TorchSampler, batches
 from minirl.types import Request, Sample
 
 
@@ -48,6 +49,7 @@ class ModelPolicy(CodecPolicy):
         self.use_adapter = use_adapter
         self.sampler = sampler or TorchSampler()
         self.max_seq_length = max_seq_length
+        self._draw: Draw | None = None  # of the session, within one
 
     @classmethod
     def of(
@@ -76,16 +78,43 @@ class ModelPolicy(CodecPolicy):
         positions = context_length(self.model)
         return positions if self.max_seq_length is None else min(positions, self.max_seq_length)
 
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Within the block the weights do not change: what was computed is kept for requests that
+        continue it.
+        """
+        if self._draw is not None:
+            yield
+            return
+        with self._opened(keep=True) as self._draw:
+            try:
+                yield
+            finally:
+                self._draw = None
+
+    def _opened(self, *, keep: bool) -> AbstractContextManager[Draw]:
+        return self.sampler.session(
+            self.model, use_adapter=self.use_adapter, batch=self.batch, keep=keep
+        )
+
     def sample(self, requests: Sequence[Request], *, seed: int) -> list[list[Sample]]:
+        fitted = [self._fitted(request) for request in requests]
+        if self._draw is not None:
+            return self._sample(self._draw, fitted, seed)
+        with self._opened(keep=False) as draw:
+            return self._sample(draw, fitted, seed)
+
+    def _sample(self, draw: Draw, requests: Sequence[Request], seed: int) -> list[list[Sample]]:
         eos_ids = self.codec.eos_ids | stop_ids(self.model)
         pad_id = self.codec.tokenizer.pad_token_id
+        rows = [0, *accumulate(r.n for r in requests)][: len(requests)]
+        size = self.batch if self.sampler.in_batches else max(1, sum(r.n for r in requests))
         results: list[list[Sample]] = [[] for _ in requests]
-        with self.sampler.session(self.model, use_adapter=self.use_adapter, seed=seed) as draw:
-            for chunk in self._chunks(requests):
-                places, rows, parts = zip(*chunk, strict=True)
-                drawn = draw(parts, rows, self.params, eos_ids=eos_ids, pad_id=pad_id)
-                for at, samples in zip(places, drawn, strict=True):
-                    results[at].extend(samples)
+        for chunk in batches(requests, rows, size):
+            places, numbers, parts = zip(*chunk, strict=True)
+            drawn = draw(parts, numbers, self.params, seed=seed, eos_ids=eos_ids, pad_id=pad_id)
+            for at, samples in zip(places, drawn, strict=True):
+                results[at].extend(samples)
         return results
 
     def _fitted(self, request: Request) -> Request:
@@ -101,25 +130,3 @@ class ModelPolicy(CodecPolicy):
                 + ", shorter prompts, or fewer and shorter turns",
             )
         return replace(request, max_tokens=int(min(request.max_tokens, room)))
-
-    def _chunks(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, int, Request]]]:
-        """Batches of at most ``batch`` sequences, prompts of like length together (less
-        padding): (place of a request, number of its first sample here, what to sample of it).
-        """
-        first = [0, *accumulate(r.n for r in requests)]
-        chunk: list[tuple[int, int, Request]] = []
-        size = self.batch if self.sampler.in_batches else sum(r.n for r in requests)
-        room = size
-        for at in sorted(range(len(requests)), key=lambda i: len(requests[i].prompt_ids)):
-            request, left = self._fitted(requests[at]), requests[at].n
-            while left:
-                take = min(left, room)
-                row = first[at] + requests[at].n - left
-                chunk.append((at, row, replace(request, n=take)))
-                left -= take
-                room -= take
-                if not room:
-                    yield chunk
-                    chunk, room = [], size
-        if chunk:
-            yield chunk

@@ -33,7 +33,9 @@ class VllmSampler:
         self._standby = standby
 
     @contextmanager
-    def session(self, model: Any, *, use_adapter: bool, seed: int) -> Iterator[Draw]:
+    def session(
+        self, model: Any, *, use_adapter: bool, batch: int, keep: bool = False
+    ) -> Iterator[Draw]:
         engine = model.vllm_engine
         adapter = model.load_lora(ADAPTER, load_tensors=True) if use_adapter else None
 
@@ -42,6 +44,7 @@ class VllmSampler:
             rows: Sequence[int],
             params: SamplingParams,
             *,
+            seed: int,
             eos_ids: frozenset[int],
             pad_id: int,
         ) -> list[list[Sample]]:

@@ -85,15 +85,16 @@ def play(
     attempts = [attempt for task in tasks for attempt in _open(policy, env, task, n)]
     live = attempts
     turn = 0
-    while live:
-        requests = _requests(live, n, turn, max_tokens)
-        samples = policy.sample(requests, seed=seed + turn)
-        flat = [s for group in samples for s in group]
-        _take_turns(policy, env, live, flat)
-        live = [a for a in live if a.score is None]
-        turn += 1
-        if on_progress:
-            on_progress(len(attempts) - len(live), len(attempts))
+    with policy.session():
+        while live:
+            requests = _requests(live, n, turn, max_tokens)
+            samples = policy.sample(requests, seed=seed + turn)
+            flat = [s for group in samples for s in group]
+            _take_turns(policy, env, live, flat)
+            live = [a for a in live if a.score is None]
+            turn += 1
+            if on_progress:
+                on_progress(len(attempts) - len(live), len(attempts))
     rollouts = [a.rollout() for a in attempts]
     return [Group(task, tuple(rollouts[i * n : (i + 1) * n])) for i, task in enumerate(tasks)]
 

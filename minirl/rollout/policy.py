@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 from minirl.types import Message, Request, Sample
@@ -26,7 +27,20 @@ class Policy(Protocol):
     def decode(self, ids: Sequence[int]) -> str:
         """The text of one turn, without the token that closes it."""
 
+    def session(self) -> AbstractContextManager[None]:
+        """Around calls of :meth:`sample` between which the policy does not change: it may keep what
+        it computed for requests that go on from there.
+        """
+
     def sample(self, requests: Sequence[Request], *, seed: int) -> list[list[Sample]]:
         """Draw ``request.n`` samples for each request; equal requests and seed give equal
         samples.
         """
+
+
+class Sessionless:
+    """The half of a policy that has nothing to keep between its calls."""
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        yield

@@ -14,13 +14,14 @@ from typing import Any, Literal, get_args
 
 from minirl.envs.base import Environment, Turns, as_turns, task_rng
 from minirl.errors import UnknownNameError
+from minirl.rollout.policy import Sessionless
 from minirl.types import Message, Request, Sample, StopReason, Task
 
 Script = Literal["gold", "random", "cheater"]
 _END = 256  # one past the bytes: closes a turn
 
 
-class ScriptedPolicy:
+class ScriptedPolicy(Sessionless):
     """Writes prepared texts; its tokens are UTF-8 bytes, its log-probabilities are 0."""
 
     def __init__(self, env: Environment[Any], script: Script) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from minirl.models.attention import attending_by_tree
+from minirl.models.tree import TokenTree, count_nodes, token_tree
 from minirl.train.logprob_head import token_logprobs
-from minirl.train.tree import TokenTree, count_nodes, token_tree
-from minirl.train.tree_attention import attending_by_tree
 
 # Heads that do more than softcap(hidden Wᵀ + bias).
 _SCALED_HEADS = ("logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
@@ -78,7 +78,7 @@ def why_not(model: Any) -> str | None:
     model.eval()
     try:
         with torch.no_grad():
-            with attending_by_tree(model.config):
+            with attending_by_tree(model):
                 tree = token_tree(rows, model.device)
                 ours, _ = tree_logprobs(model, tree, [len(start)] * len(rows), temperature=1.0)
             theirs = torch.cat([_plain(model, row)[len(start) - 1 :] for row in rows])

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
+from minirl.models.attention import attending_by_tree
 from minirl.rundir import RunDir, disk_errors, write_json
 from minirl.train.fused_lora import fused_lora
 from minirl.train.shared import cut, shared_logprobs, why_not
 from minirl.train.stream import TaskStream
-from minirl.train.tree_attention import attending_by_tree
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -127,7 +127,7 @@ class SharedPrefixTrainer(Trainer):
 
     @contextmanager
     def _sharing(self) -> Iterator[None]:
-        with attending_by_tree(self._causal_lm.config), fused_lora(self._causal_lm):
+        with attending_by_tree(self._causal_lm), fused_lora(self._causal_lm):
             yield
 
     def _share(self, rows: float, tokens: float) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from minirl.errors import ModelError
 from minirl.export.llama.client import LlamaServer
 from minirl.models.chat import CodecPolicy
+from minirl.rollout import Sessionless
 from minirl.types import Request, Sample, StopReason
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from minirl.models.sampler import SamplingParams
 
 
-class LlamaPolicy(CodecPolicy):
+class LlamaPolicy(CodecPolicy, Sessionless):
     """Samples from llama.cpp, with the codec of the model that was trained.
 
     So both see the same tokens, and only the weights and the arithmetic differ. Equal requests and

@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from minirl.errors import ModelError
+from minirl.models.decoding.plain import contiguous_head, left_pad
 from minirl.models.load import LoadedModel, context_length
 from minirl.models.merge import adapter_off, merged
-from minirl.models.sampler import TorchSampler, _contiguous_head, evaluating, left_pad
+from minirl.models.sampler import TorchSampler, evaluating
 
 LOGITS = 2**26  # held at once, fp32: 256 MB
 TOKENS = 8192  # a forward pass
@@ -68,7 +69,7 @@ def log_likelihoods(
         torch.inference_mode(),
         evaluating(model),
         whole(model) if use_adapter else adapter_off(model),
-        _contiguous_head(model),
+        contiguous_head(model),
     ):
         vocabulary = model.get_output_embeddings().weight.shape[0]
         for chunk in _chunks(passages, vocabulary):

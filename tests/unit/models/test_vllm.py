@@ -55,9 +55,14 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
 def draw(model: Any, *, use_adapter: bool = True, seed: int = 0, standby: bool = False) -> Any:
     requests = [Request((t, 8, 9), 2, 3, Task("none", "train", 0, ())) for t in (5, 6)]
     sampler = VllmSampler(standby=standby)
-    with sampler.session(model, use_adapter=use_adapter, seed=seed) as go:
+    with sampler.session(model, use_adapter=use_adapter, batch=8) as go:
         return go(
-            requests, (0, 2), SamplingParams(0.7, 0.9, 0), eos_ids=frozenset({EOS, 7}), pad_id=0
+            requests,
+            (0, 2),
+            SamplingParams(0.7, 0.9, 0),
+            seed=seed,
+            eos_ids=frozenset({EOS, 7}),
+            pad_id=0,
         )
 
 
@@ -100,7 +105,7 @@ def test_standby_gives_the_memory_back_even_after_a_failure(model, standby):
     draw(model, standby=standby)
     with (
         pytest.raises(RuntimeError, match="x"),
-        VllmSampler(standby=standby).session(model, use_adapter=True, seed=0),
+        VllmSampler(standby=standby).session(model, use_adapter=True, batch=8),
     ):
         raise RuntimeError("x")
     assert model.vllm_engine.slept == ([1, 1] if standby else [])

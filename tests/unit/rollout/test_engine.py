@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from minirl.envs.base import Environment, SingleTurnEpisode, Step
 from minirl.errors import EnvironmentFault
 from minirl.models.catalogue import resolve_model
 from minirl.models.chat import ChatCodec
-from minirl.rollout import ScriptedPolicy, play
+from minirl.rollout import ScriptedPolicy, Sessionless, play
 from minirl.rollout.engine import CUT_OFF, OUT_OF_TURNS
 from minirl.types import Message, Request, Sample, Score, StopReason, Task, json_line
 
@@ -36,7 +37,7 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(resolve_model("tiny").location)
 
 
-class Typist:
+class Typist(Sessionless):
     """Writes what ``say(task, turn, k)`` returns, in a real tokenizer's ids; k-th log-probability
     of a turn is -(k + 1) / 8."""
 
@@ -182,6 +183,33 @@ def test_no_tasks_are_no_groups(tokenizer):
     policy = Typist(tokenizer, lambda *_: "7")
     assert play_guess(policy, tasks=()) == []
     assert policy.asked == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_all_turns_are_played_within_one_session(tokenizer, fails):
+    events = []
+
+    class Sessions(Typist):
+        @contextmanager
+        def session(self):
+            events.append("open")
+            try:
+                yield
+            finally:
+                events.append("closed")
+
+        def sample(self, requests, *, seed):
+            events.append(requests[0].turn)
+            return super().sample(requests, seed=seed)
+
+    def say(task, turn, k):
+        if fails and turn == 1:
+            raise KeyboardInterrupt
+        return str(turn)
+
+    with pytest.raises(KeyboardInterrupt) if fails else nullcontext():
+        play_guess(Sessions(tokenizer, say))
+    assert events == ["open", 0, 1, *([] if fails else [2]), "closed"]
 
 
 # Single turn ---------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from minirl.models.chat import ChatCodec
 from minirl.models.policy import ModelPolicy
 from minirl.models.sampler import SamplingParams
 from minirl.models.tiny import OPTIONS
-from minirl.rollout import Policy, play
+from minirl.rollout import Policy, Sessionless, play
 from minirl.types import Request, Rollout, Sample, StopReason, Task
 
 GREEDY = SamplingParams(temperature=0.0)
@@ -60,7 +60,7 @@ def test_samples_follow_the_seed_and_differ_within_a_group(
     assert seed_of(0, 1) != seed_of(1, 0)
 
 
-class ToolFirst:
+class ToolFirst(Sessionless):
     """Writes a right tool call in its first turn, and leaves the rest to another policy."""
 
     def __init__(self, policy: LlamaPolicy | ModelPolicy) -> None:

@@ -17,10 +17,10 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from minirl.train import tree as tree_module
+from minirl.models import tree as tree_module
+from minirl.models.attention import attending_by_tree
+from minirl.models.tree import TokenTree, count_nodes, token_tree
 from minirl.train.shared import cut, shared_logprobs, why_not
-from minirl.train.tree import TokenTree, count_nodes, token_tree
-from minirl.train.tree_attention import attending_by_tree
 
 # Few different tokens, so that rows often begin alike, are equal, or begin one another.
 ROWS = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), min_size=1, max_size=8)
@@ -126,7 +126,7 @@ def test_log_probabilities_are_those_of_each_row_alone(model: Any) -> None:
     rows = [p + ids(4 + i) for p in prompts for i in range(3)]
     rows.append(rows[0])  # twice the same
     lengths = [len(p) for p in prompts for _ in range(3)] + [len(prompts[0])]
-    with torch.no_grad(), attending_by_tree(model.config):
+    with torch.no_grad(), attending_by_tree(model):
         ours, entropies = shared_logprobs(model, rows, lengths, temperature=0.7)
     theirs, spread = [], []
     for row, length in zip(rows, lengths, strict=True):
