@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -217,9 +216,6 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(words: Sequence[str] | None = None) -> int:
     chosen = parse(words)
-    os.environ.setdefault(
-        "OMP_WAIT_POLICY", "passive"
-    )  # llama.cpp works while torch's threads wait
     try:
         _run(chosen)
     except MinirlError as error:

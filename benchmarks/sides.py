@@ -79,10 +79,11 @@ def running(
     """Start ``python -m MODULE ORDER`` and end it, and all that it started, with the block.
 
     It writes into ``folder``, which is the caller's to remove, since a killed child cannot.
-    Its threads sleep while they wait, so that the side at rest leaves the cores to the other.
+    A side at rest waits for its pipe, and its threads have gone to sleep; they wait for work as
+    they do for a user (with OMP_WAIT_POLICY=passive, short products take twice as long).
     """
     log = folder / f"{name}.log"
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    environment = dict(os.environ)
     if threads:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with log.open("w", encoding="utf-8") as stderr:

@@ -91,10 +91,16 @@ def memory_advised(session: Session, *, sampling: bool = False) -> Iterator[None
 
 
 def _advice(session: Session, *, sampling: bool) -> str:
+    from minirl.models.backend import choose
+    from minirl.models.machine import inspect
     from minirl.plan import next_lower
 
-    batch = session.recipe.sampling.batch
-    lower = {"sampling.batch": batch // 2} if sampling else next_lower(session.recipe)
+    recipe = session.recipe
+    batch = recipe.sampling.batch
+    lower: dict[str, int] | None = {"sampling.batch": batch // 2}
+    if not sampling:
+        choice = choose(recipe.model, recipe.sampling, inspect())
+        lower = next_lower(recipe, backend=choice.backend, device=choice.device)
     if not lower or batch == 1:
         return "a smaller model, shorter replies, or model.load_in_4bit=true: see `minirl plan`"
     options = " ".join(f"--set {key}={value}" for key, value in lower.items())

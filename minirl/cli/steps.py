@@ -132,7 +132,9 @@ def _train(
             write_json(run.environment, machine | {"peak_memory": peak(loaded.device)})
             return session, loaded
         except OutOfMemory as error:
-            lower = next_lower(session.recipe)
+            lower = next_lower(
+                session.recipe, backend=loaded.choice.backend, device=loaded.choice.device
+            )
             if not auto_fit or lower is None or loaded.choice.engine == "vllm":
                 raise
             lowered = ", ".join(f"{key} = {value}" for key, value in lower.items())

@@ -6,6 +6,7 @@
 from minirl.config.explain import describe_fields, explain_validation_error
 from minirl.config.load import apply_override, change, load_recipe, parse_recipe
 from minirl.config.recipe import (
+    TOKEN_BUDGET,
     EnvSection,
     EvalConfig,
     LossType,
@@ -20,6 +21,7 @@ from minirl.config.recipe import (
 from minirl.config.shipped import find_recipe, list_recipes, recipe_dirs
 
 __all__ = [
+    "TOKEN_BUDGET",
     "EnvSection",
     "EvalConfig",
     "LossType",

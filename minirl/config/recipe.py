@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -10,6 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 LossType = Literal["grpo", "dapo", "dr_grpo", "bnpo", "cispo"]
 Tracker = Literal["trackio", "wandb", "tensorboard", "mlflow"]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
+
+# `train.token_budget` by device, where nobody says and it fits: on a CPU more tokens at once are
+# hardly faster.
+TOKEN_BUDGET: Mapping[str, int] = {"cpu": 1024, "cuda": 8192}
 
 
 class _Section(BaseModel):
@@ -92,11 +97,14 @@ class TrainConfig(_Section):
     group_size: int = Field(8, ge=2)
     """G: rollouts of each task. At least 2, since a group's advantages compare its members."""
     micro_batch: int | None = Field(None, ge=1)
-    """Rollouts per forward and backward pass; none means all of a step at once, where token_budget
-    bounds the memory. Must divide prompts_per_step x group_size."""
-    token_budget: int = Field(1024, ge=1)
-    """Most tokens per forward and backward pass of the transformers backend, those that rollouts
-    share counted once: less needs less memory.
+    """Rollouts per forward and backward pass, with unsloth or without `shared_prefix`; none means
+    as many as fit. Must divide prompts_per_step x group_size. Elsewhere `token_budget` bounds the
+    memory, and a smaller batch tears apart rollouts that begin alike: leave it open.
+    """
+    token_budget: int | None = Field(None, ge=1)
+    """Tokens per forward and backward pass of the transformers backend with `shared_prefix`, those
+    that rollouts share counted once: less needs less memory. One rollout may exceed it. None means
+    as many as fit, at most 1024 on a CPU and 8192 on a card.
     """
     learning_rate: float = Field(5e-5, gt=0)
     """Peak learning rate of the adapter."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
-from minirl.config import Recipe, change
+from minirl.config import TOKEN_BUDGET, Recipe, change
 
 Settings = dict[str, Any]
 Fits = Callable[[Recipe], bool]
 
 FAR = 2**21  # no search goes on past this
+LEAST_BUDGET = 64  # tokens; few conversations are shorter, and a pass holds a whole one at least
 
 
 def rows_of(recipe: Recipe) -> int:
@@ -23,13 +24,43 @@ def divisors(n: int) -> list[int]:
     return [d for d in range(n, 0, -1) if n % d == 0]
 
 
-def next_lower(recipe: Recipe) -> dict[str, int] | None:
-    """The setting to try after memory ran out: first ``train.micro_batch`` goes down to the next
-    divisor of at most half, then ``sampling.batch`` to half; None where both are 1.
+def budget_of(
+    recipe: Recipe, *, backend: Literal["unsloth", "transformers"], device: Literal["cuda", "cpu"]
+) -> int | None:
+    """Most tokens of a training pass; None where the pass is another one than minirl's, which
+    ``train.micro_batch`` bounds.
     """
+    if backend == "unsloth" or not recipe.train.shared_prefix:
+        return None
+    return recipe.train.token_budget or TOKEN_BUDGET[device]
+
+
+def lower_budgets(budget: int) -> Iterator[int]:
+    """``budget`` halved again and again, down to :data:`LEAST_BUDGET`."""
+    while budget > LEAST_BUDGET:
+        budget = max(LEAST_BUDGET, budget // 2)
+        yield budget
+
+
+def next_lower(
+    recipe: Recipe, *, backend: Literal["unsloth", "transformers"], device: Literal["cuda", "cpu"]
+) -> dict[str, int] | None:
+    """The setting to try after memory ran out; None where nothing is left to lower.
+
+    First what bounds the training pass: ``train.token_budget`` goes down to half, or
+    ``train.micro_batch`` to the next divisor of at most half (see :func:`budget_of`). Then
+    ``sampling.batch`` goes down to half.
+
+    Args:
+        backend, device: what runs the recipe, and where.
+    """
+    budget = budget_of(recipe, backend=backend, device=device)
     rows = rows_of(recipe)
     micro = recipe.train.micro_batch or rows
-    if micro > 1:
+    if budget is not None:
+        if lower := next(lower_budgets(budget), None):
+            return {"train.token_budget": lower}
+    elif micro > 1:
         return {"train.micro_batch": next(d for d in divisors(rows) if d <= micro // 2)}
     if recipe.sampling.batch > 1:
         return {"sampling.batch": recipe.sampling.batch // 2}
@@ -56,7 +87,12 @@ def largest(fits: Callable[[int], bool], *, start: int = 1, limit: int = FAR) ->
 
 
 def remedy(
-    recipe: Recipe, fits: Fits, *, four_bit: bool, eight_bit: bool = True
+    recipe: Recipe,
+    fits: Fits,
+    *,
+    budget: int | None,
+    four_bit: bool,
+    eight_bit: bool = True,
 ) -> Settings | None:
     """Settings under which the recipe fits, as few and as mild as there are; None where none do.
 
@@ -65,21 +101,27 @@ def remedy(
 
     Args:
         fits: the prediction.
+        budget: tokens of a training pass that token_budget bounds; None where micro_batch does.
         four_bit: whether the model can be kept in 4 bits there.
         eight_bit: whether 8-bit optimizer states can be used.
     """
     taken: Settings = {}
-    for step in _steps(recipe, four_bit=four_bit, eight_bit=eight_bit):
+    for step in _steps(recipe, budget=budget, four_bit=four_bit, eight_bit=eight_bit):
         taken |= step
         if fits(change(recipe, taken)):
-            return _without_needless(recipe, taken, fits)
+            return _without_needless(recipe, taken, fits, budget)
     return None
 
 
-def _steps(recipe: Recipe, *, four_bit: bool, eight_bit: bool) -> Iterator[Settings]:
-    rows = rows_of(recipe)
-    micro = recipe.train.micro_batch or rows
-    yield from ({"train.micro_batch": d} for d in divisors(rows) if d < micro)
+def _steps(
+    recipe: Recipe, *, budget: int | None, four_bit: bool, eight_bit: bool
+) -> Iterator[Settings]:
+    if budget is not None:
+        yield from ({"train.token_budget": lower} for lower in lower_budgets(budget))
+    else:
+        rows = rows_of(recipe)
+        micro = recipe.train.micro_batch or rows
+        yield from ({"train.micro_batch": d} for d in divisors(rows) if d < micro)
     batch = recipe.sampling.batch
     while batch > 8:
         batch //= 2
@@ -103,7 +145,7 @@ def _steps(recipe: Recipe, *, four_bit: bool, eight_bit: bool) -> Iterator[Setti
         yield {"sampling.max_tokens": reply}
 
 
-def _without_needless(recipe: Recipe, taken: Settings, fits: Fits) -> Settings:
+def _without_needless(recipe: Recipe, taken: Settings, fits: Fits, budget: int | None) -> Settings:
     """Leave out what the rest makes unnecessary, the costliest first; then give back what can be
     given back of the numbers.
     """
@@ -119,6 +161,12 @@ def _without_needless(recipe: Recipe, taken: Settings, fits: Fits) -> Settings:
             d
             for d in divisors(rows)
             if d <= micro and fits(change(recipe, kept | {"train.micro_batch": d}))
+        )
+    if "train.token_budget" in kept and budget is not None:
+        kept["train.token_budget"] = next(
+            b
+            for b in (budget, *lower_budgets(budget))
+            if fits(change(recipe, kept | {"train.token_budget": b}))
         )
     if "sampling.batch" in kept:
         while 2 * kept["sampling.batch"] <= recipe.sampling.batch and fits(

@@ -38,21 +38,30 @@ CARD_RUNTIME = 1_000_000_000
 # Fitted: torch's caching allocator holds more than what is in use. Unsloth publishes its summary of
 # a GRPO run: 47,504 MiB reserved for 43,042 MiB (Memory Efficient RL, H100 experiments).
 CARD_SLACK = 1.10
-# Fitted: resident memory of a process that has imported torch (its CPU build), transformers, TRL
-# and datasets and has loaded nothing; measured on Linux, Python 3.11, torch 2.13.
-CPU_RUNTIME = 573 * 2**20
+# Measured: resident memory of a process that is about to train (torch's CPU build, transformers,
+# TRL, datasets), without weights and adapter; Linux, Python 3.11, torch 2.13.
+CPU_RUNTIME = 672 * 2**20
 # Fitted: glibc serves torch's aligned tensors from its heap and can seldom reuse the hole that one
-# of them leaves for another of the same size. So what a forward pass drops stays resident, too: it
-# comes to nine tenths of what a pass keeps that keeps all. Tensors of 32 MiB and more have pages of
-# their own (M_MMAP_THRESHOLD's greatest value), which go back.
-CPU_HOLES = 0.9
+# of them leaves for another of the same size. So what a forward pass drops stays resident, too: so
+# many times what a pass keeps that keeps all, in the tree's pass and in TRL's. Tensors of 32 MiB
+# and more have pages of their own (M_MMAP_THRESHOLD's greatest value), which go back.
+TREE_HOLES = 0.5
+CPU_HOLES = 1.2
 OWN_PAGES = 32 * 2**20
 
 ROWS = 256  # tokens that minirl's head makes logits for at once (train/logprob_head.py)
-# fp32 copies of such a piece at the worst moment of its backward pass: logits, log-softmax,
-# softmax, gradient, and one product.
+# fp32 copies of such a piece at the worst moment of the head that TRL calls, in its backward pass:
+# logits, log-softmax, softmax, gradient, and one product.
 HEAD_COPIES = 5
+# Of the tree's head, which makes the gradient in its forward pass: logits, log-softmax, softmax,
+# and the logits of the next piece.
+TREE_HEAD_COPIES = 4
+BLOCK, TRUNK = 128, 1024  # nodes of a tree that attend together (models/tree.py)
 DRAW_COPIES = 4  # of a decoding step's logits: over the temperature, softmax, its sums in fp64
+OWN_DRAW_COPIES = 2  # the same of minirl's own: over the temperature, and softmax
+PACKED = 512  # FBGEMM fills the inputs of a matrix up to a multiple of so many
+FIRST_ROOM = 32  # tokens that a row has room for at first (models/decoding/store.py)
+PREFILL = 4096  # tokens of the prompts that are computed together (models/decoding/rows.py)
 UNSLOTH_KEEPS = 1024  # replies up to here have their logits kept for the whole micro-batch
 UNSLOTH_PIECE = 5120  # tokens of the largest of the pieces that longer ones are cut into
 
@@ -76,7 +85,8 @@ class Workload:
         distinct: different prompts among them.
         prompt, completion: tokens of the longest prompt and of the longest reply.
         checkpointing: whether a layer's activations are recomputed.
-        shared_prefix: whether prompts are computed once.
+        shared_prefix: whether the rows are computed as a tree, what they share once.
+        token_budget: tokens of the tree that are computed at once; a whole row at least.
         head: how log-probabilities are made: ``chunked`` (minirl's and TRL 1.15's), ``unsloth``,
             or ``full`` (all logits at once, as transformers' and older TRL's losses do).
         engine: what writes the rollouts; ``none`` leaves sampling out.
@@ -108,11 +118,24 @@ class Workload:
     pool: int = 0
     standby: bool = True
     residual: int = 0
+    token_budget: int = 0
 
     @property
     def length(self) -> int:
         """Tokens of the longest conversation."""
         return self.prompt + self.completion
+
+    @property
+    def tree(self) -> int:
+        """Tokens of all rows, each prompt counted once."""
+        return self.distinct * self.prompt + self.rows * self.completion
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that a training pass computes at once."""
+        if not self.shared_prefix:
+            return self.rows * self.length
+        return min(self.tree, max(self.token_budget, self.length))
 
 
 def peak(work: Workload) -> dict[str, int]:
@@ -177,20 +200,51 @@ def _engine(work: Workload) -> int:
     if work.engine == "vllm":
         return max(work.pool, kv_bytes(work.arch, work.length, work.number))
     arch = work.arch
+    wide = (3 * arch.active_intermediate + 4 * arch.hidden) * work.number  # of a prompt's token
+    if work.engine == "torch":
+        return _own_engine(work, wide)
     cache = work.sampled * kv_bytes(arch, work.length, work.number)
-    # The cache grows by a copy of each layer a token. On a CPU the copy never fits into the hole
-    # that its predecessor leaves; on a card, one layer's is there twice.
-    cache += cache if work.device == "cpu" else cache // arch.layers
+    cache += cache // arch.layers  # it grows by a copy of each layer a token
     logits = work.sampled * arch.vocab * (work.number + 4 * DRAW_COPIES)
-    prompts = work.sampled_prompts if work.engine == "torch" else work.sampled
-    wide = 3 * arch.active_intermediate + 4 * arch.hidden
-    prefill = prompts * work.prompt * wide * work.number
-    return cache + max(logits, prefill) + _merged(work)
+    return cache + max(logits, work.sampled * work.prompt * wide)
+
+
+def _own_engine(work: Workload, wide: int) -> int:
+    """minirl's own sampling (models/decoding): each prompt's keys and values once, and room for
+    every row's own, which doubles, a layer at a time.
+    """
+    arch, most = work.arch, work.sampled * max(1, work.completion - 1)
+    token = 2 * arch.kv_width * arch.layers * work.number
+    room = work.sampled * FIRST_ROOM
+    while room < most:
+        room *= 2
+    cache = token * (work.sampled_prompts * work.prompt + room)
+    if room > work.sampled * FIRST_ROOM:
+        # On a CPU what was smaller leaves holes that nothing fits in.
+        cache += token * room // (1 if work.device == "cpu" else 2 * arch.layers)
+    logits = work.sampled * arch.vocab * (work.number + 4 * OWN_DRAW_COPIES)
+    logits += work.sampled_prompts * arch.vocab * work.number
+    prefill = min(work.sampled_prompts * work.prompt, max(PREFILL, work.prompt)) * wide
+    return cache + max(logits, prefill) + (packed_bytes(work) or _merged(work))
+
+
+def packed_bytes(work: Workload) -> int:
+    """Bytes of the matrices in fp16, which stay beside those in fp32 (models/decoding/halves.py).
+
+    Counted wherever that may come to pass; weights that came in 32 bits are not packed, nor are any
+    where the processor gains nothing by it.
+    """
+    if work.engine != "torch" or work.device != "cpu" or work.number != 4 or work.four_bit:
+        return 0
+    arch = work.arch
+    layer = arch.attention_layers() | ({} if arch.experts else arch.mlp_layers())
+    shapes = [*layer.values()] * arch.layers + [(arch.hidden, arch.vocab)]
+    return sum(-(-width // PACKED) * PACKED * out * 2 for width, out in shapes)
 
 
 def _merged(work: Workload) -> int:
     """The copy of the adapted matrices with the adapter in them (models/merge.py)."""
-    if work.engine != "torch" or work.four_bit:
+    if work.four_bit:
         return 0
     pairs = work.arch.adapted(work.targets)
     return work.arch.layers * sum(a * b for _, a, b in pairs) * work.number
@@ -199,17 +253,18 @@ def _merged(work: Workload) -> int:
 def _left_over(work: Workload, activations: int) -> int:
     """What sampling holds while the model trains.
 
-    On a card: vLLM's cache, unless it sleeps. On a CPU: neither sampling nor training gives its
-    heap back, and each leaves holes for other sizes than the other needs. As measured with
-    micro-batches of two, the smaller of both comes on top of the larger, unless training's is so
-    large that sampling's goes into it twice.
+    On a card: vLLM's cache, unless it sleeps. On a CPU: the weights in fp16; and neither sampling
+    nor training gives its heap back, and each leaves holes for other sizes than the other needs. As
+    measured with micro-batches of two, the smaller of both comes on top of the larger, unless
+    training's is so large that sampling's goes into it twice.
     """
     if work.engine == "vllm":
         return 0 if work.standby else _rounded(work.pool, work)
     if work.device == "cuda" or work.engine == "none":
         return 0
-    engine = _engine(work)
-    return max(0, engine + min(engine, activations) - activations)
+    packed = packed_bytes(work)
+    engine = _engine(work) - packed
+    return packed + max(0, engine + min(engine, activations) - activations)
 
 
 # training -----------------------------------------------------------------------------------------
@@ -218,21 +273,9 @@ def _left_over(work: Workload, activations: int) -> int:
 def _activations(work: Workload) -> int:
     if work.stack == "unsloth":
         return _rounded(_unsloth(work), work)
-    arch = work.arch
+    arch, tokens = work.arch, work.tokens
     residual = work.residual or work.number
-    tokens = work.rows * work.length
-    # Keys and values repeated to the query heads: padding calls for a mask, and with one torch's
-    # attention takes no grouped heads.
-    attended = work.rows * work.length * 2 * arch.q_width * work.number
-    if work.shared_prefix:
-        # The first token of a reply follows from the prompt's last position.
-        prompts, replies = work.distinct * work.prompt, work.rows * max(0, work.completion - 1)
-        tokens = prompts + replies
-        # Each prompt's layer, then the replies', whose queries see repeated keys and values, and
-        # the cache that holds both.
-        attended += work.rows * work.length * 2 * arch.kv_width * work.number
-        attended += prompts * 2 * arch.q_width * work.number
-    layer = layer_bytes(work) * tokens + attended
+    layer = layer_bytes(work) * tokens + attended_bytes(work)
     # The gradients of one layer stand beside what it kept.
     working = tokens * (2 * arch.active_intermediate + 4 * arch.hidden) * work.number
     if work.device == "cuda":
@@ -244,26 +287,52 @@ def _activations(work: Workload) -> int:
     kept = arch.layers * (tokens * arch.hidden * residual if work.checkpointing else layer)
     kept += layer if work.checkpointing else 0
     in_heap = min(tokens, OWN_PAGES // (arch.active_intermediate * work.number))
-    return int(kept + CPU_HOLES * arch.layers * layer_bytes(work) * in_heap)
+    holes = TREE_HOLES if work.shared_prefix else CPU_HOLES
+    return int(kept + holes * arch.layers * layer_bytes(work) * in_heap)
+
+
+def attended_bytes(work: Workload) -> int:
+    """Bytes of keys and values that autograd keeps of one layer."""
+    arch = work.arch
+    if not work.shared_prefix:
+        # Repeated to the query heads: padding calls for a mask, and with one torch's attention
+        # takes no grouped heads.
+        return work.tokens * 2 * arch.q_width * work.number
+    # Once each, and a copy of those that a block of replies attends to: its own and the prompt's.
+    blocks, own = _blocks(work)
+    return int((work.tokens + blocks * (work.prompt + own)) * 2 * arch.kv_width * work.number)
+
+
+def _blocks(work: Workload) -> tuple[float, int]:
+    """In how many blocks the replies of a pass attend, and to how many tokens of replies each."""
+    reply = max(1, work.completion)
+    # Short ones stand together; one that is long attends piece by piece to what lies before it.
+    size = BLOCK // reply * reply if reply <= BLOCK else min(reply, TRUNK)
+    own = size if reply <= TRUNK else (reply + size) // 2
+    return min(work.tokens, work.rows * work.completion) / size, own
 
 
 def layer_bytes(work: Workload) -> int:
     """Bytes a token that autograd keeps of one layer, keys and values apart.
 
-    transformers' Llama-like layer under peft's LoRA. The norms keep their inputs in fp32; the MLP
-    keeps its gate before and after the activation, and the up projection; an adapted matrix keeps
-    its input, in 16 bits as a copy of its own each (autocast casts it anew), in 32 bits shared.
+    transformers' Llama-like layer under LoRA. The norms keep their inputs in fp32; the MLP keeps
+    its gate before and after the activation, and the up projection; an adapted matrix keeps its
+    input. In peft's layer and 16 bits that is a copy of its own each (autocast casts it anew), else
+    matrices that have an input in common share it. A tree's attention keeps its output by block,
+    and the output's matrix a copy of the whole.
     """
     arch, b = work.arch, work.number
     names = {name: width for name, width, _ in arch.adapted(work.targets)}
     experts = max(1, arch.experts_per_token)
     kept = 3 * arch.intermediate * experts + 2 * arch.q_width  # and queries, attention's output
-    if b == 2:
+    fused = work.shared_prefix and not work.four_bit  # train/fused_lora.py
+    if b == 2 and not fused:
         kept += sum(names.values())
     else:
         kept += arch.hidden * (bool(names.keys() & {"q_proj", "k_proj", "v_proj"}))
         kept += arch.hidden * (bool(names.keys() & {"gate_proj", "up_proj"}))
         kept += names.get("down_proj", 0)
+        kept += names.get("o_proj", 0) * work.shared_prefix
     kept += work.lora_r * len(names)
     norms = arch.norms * arch.hidden + (arch.q_width + arch.kv_width if arch.qk_norm else 0)
     return kept * b + norms * 4
@@ -295,7 +364,8 @@ def _logits(work: Workload) -> int:
         # fp32 logits, the shifted copy, log-softmax and gradient, of every position.
         return 4 * 4 * work.rows * work.length * arch.vocab
     if work.head == "chunked":
-        return min(ROWS, written) * arch.vocab * 4 * HEAD_COPIES
+        copies = TREE_HEAD_COPIES if work.shared_prefix else HEAD_COPIES
+        return min(ROWS, written) * arch.vocab * 4 * copies
     # unsloth_zoo/rl_replacements.py: logits are kept for the backward pass, of one row where
     # replies are long, and a gradient is made of a piece of them at a time: a quarter of a reply,
     # or about 4,096 tokens of a long one.

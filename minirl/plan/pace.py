@@ -69,7 +69,17 @@ def pace(recipe: Recipe, work: Workload, target: Target) -> Pace | None:
     # Forward, the gradients of the activations (the base's weights get none), and, with
     # checkpointing, the forward pass again (Kaplan et al., arXiv 2001.08361: 2 a weight and token).
     passes = 6 if work.checkpointing else 4
-    prompts = recipe.train.prompts_per_step if work.shared_prefix else rows
-    tokens = prompts * work.prompt + rows * reply
+    tokens = rows / work.rows * _tokens(work, reply)
     training = passes * arch.active_parameters() * tokens * recipe.train.iterations / flops
     return Pace(sampling, training, recipe.train.steps)
+
+
+def _tokens(work: Workload, reply: float) -> float:
+    """Tokens that are computed of the rows of one micro-batch: of a tree, each prompt once in every
+    pass that it comes in.
+    """
+    if not work.shared_prefix:
+        return work.rows * (work.prompt + reply)
+    group = work.rows / work.distinct
+    held = max(1, (work.token_budget - work.prompt) // reply)  # rows of one prompt in a pass
+    return work.distinct * math.ceil(group / held) * work.prompt + work.rows * reply

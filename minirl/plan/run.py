@@ -9,7 +9,7 @@ from minirl.config import Recipe, change
 from minirl.envs.base import Environment
 from minirl.models.backend import UNSLOTH_CONTEXT
 from minirl.plan.architecture import Architecture
-from minirl.plan.fit import Settings, divisors, largest, remedy, rows_of
+from minirl.plan.fit import FAR, Settings, divisors, largest, lower_budgets, remedy, rows_of
 from minirl.plan.lengths import Prompts, prompt_length
 from minirl.plan.memory import Phases, Workload, phases
 from minirl.plan.models import architecture_of
@@ -20,6 +20,7 @@ from minirl.plan.workload import Lengths, Stack, stack_of, workload
 # max_seq_length is made a quarter longer than the longest prompt that was seen: others may be, and
 # an estimate may fall short.
 PROMPT_MARGIN = 1.25
+_PASSES = {"train.token_budget", "train.micro_batch"}  # what a training pass holds
 NF4_BLOCK = 64  # on a CPU, bitsandbytes refuses matrices whose inputs are no multiple of it
 
 
@@ -34,11 +35,13 @@ class Plan:
         parts: bytes of each part at the peak; together they are :attr:`total`.
         phases: the same while sampling and while training; the peak is the larger of both.
         evaluation: bytes at the peak of the evaluation's sampling.
-        settled: values for the keys that the recipe leaves open (``train.micro_batch``,
-            ``model.max_seq_length``), and a lower ``sampling.batch`` where the recipe's cannot fit.
+        settled: values for the keys that the recipe leaves open (``train.token_budget`` or
+            ``train.micro_batch``, whichever bounds the training pass; ``model.max_seq_length``),
+            and a lower ``sampling.batch`` where the recipe's cannot fit.
         room: the largest values that would fit, each with all others as they are: ``context``
-            (tokens of prompt and reply), ``train.micro_batch``, ``train.group_size`` (a whole group
-            in one micro-batch) and ``sampling.batch``.
+            (tokens of prompt and reply), ``train.token_budget`` (left out where a whole step fits
+            in one pass) or ``train.micro_batch``, ``train.group_size`` (a whole group in one pass)
+            and ``sampling.batch``.
         prompt: the longest prompt.
         completion: tokens of the longest reply, all turns together.
         changes: settings under which it fits, where it does not as it is; each was planned.
@@ -112,16 +115,24 @@ class _Planner:
             self.sampling(_with_batch(recipe, batch)) <= self.target.usable
         ):
             found["sampling.batch"] = batch
-        if recipe.train.micro_batch is None:
-            found["train.micro_batch"] = next(
-                (
-                    d
-                    for d in divisors(rows_of(recipe))
-                    if self.training(change(recipe, {"train.micro_batch": d})) <= self.target.usable
-                ),
-                1,
-            )
-        return found
+        return found | self.passes(recipe)
+
+    def passes(self, recipe: Recipe) -> dict[str, int]:
+        """How much a training pass may hold, where the recipe leaves it open: the most that fits,
+        or, where nothing does, the most of what needs least.
+        """
+        work = self.work(recipe)
+        if work.shared_prefix:
+            key, given = "train.token_budget", recipe.train.token_budget
+            sizes = [work.token_budget, *lower_budgets(work.token_budget)]
+        else:
+            key, given = "train.micro_batch", recipe.train.micro_batch
+            sizes = divisors(rows_of(recipe))
+        if given is not None:
+            return {}
+        needs = {size: self.training(change(recipe, {key: size})) for size in sizes}
+        least = min(needs, key=lambda size: (needs[size], -size))
+        return {key: next((s for s in sizes if needs[s] <= self.target.usable), least)}
 
     def longest(self, recipe: Recipe) -> int:
         """Tokens that a conversation may come to, rounded up to a multiple of 64.
@@ -146,18 +157,20 @@ class _Planner:
         both: tuple[Literal["sampling", "training"], ...] = ("sampling", "training")
         most = max(1, self.arch.max_positions - work.prompt)
         reply = largest(lambda n: fits(*both, completion=n), limit=most)
-        rows = largest(
-            lambda n: fits("training", rows=n, distinct=min(n, recipe.train.prompts_per_step)),
-            limit=4096,
+        found = {"context": work.prompt + reply if reply else 0}
+        if not work.shared_prefix:
+            found["train.micro_batch"] = largest(
+                lambda n: fits("training", rows=n, distinct=min(n, recipe.train.prompts_per_step)),
+                limit=4096,
+            )
+        elif not fits("training", token_budget=work.tree):
+            found["train.token_budget"] = largest(lambda n: fits("training", token_budget=n))
+        found["train.group_size"] = largest(
+            lambda n: fits("training", rows=n, distinct=1, token_budget=FAR), limit=4096
         )
-        group = largest(lambda n: fits("training", rows=n, distinct=1), limit=4096)
-        batch = largest(lambda n: fits("sampling", sampled=n), limit=4096)
-        found = {
-            "context": work.prompt + reply if reply else 0,
-            "train.micro_batch": rows,
-            "train.group_size": group,
-        }
-        return found | ({"sampling.batch": batch} if work.engine != "vllm" else {})
+        if work.engine != "vllm":
+            found["sampling.batch"] = largest(lambda n: fits("sampling", sampled=n), limit=4096)
+        return found
 
 
 def _with_batch(recipe: Recipe, batch: int) -> Recipe:
@@ -216,13 +229,12 @@ def _changes(planner: _Planner, recipe: Recipe, settled: dict[str, int]) -> Sett
     on_card = planner.target.device == "cuda"
     widths = (planner.arch.hidden, planner.arch.intermediate, planner.arch.q_width)
     four_bit = on_card or not any(w % NF4_BLOCK for w in widths)
-    base = change(recipe, {k: v for k, v in settled.items() if k == "train.micro_batch"})
-    found = remedy(base, planner.fits, four_bit=four_bit)
-    if found is None:
-        return None
-    if "train.micro_batch" not in found and recipe.train.micro_batch is None:
-        found["train.micro_batch"] = base.train.micro_batch
-    return found
+    passes = {k: v for k, v in settled.items() if k in _PASSES}
+    base = change(recipe, passes)
+    work = planner.work(base)
+    budget = work.token_budget if work.shared_prefix else None
+    found = remedy(base, planner.fits, budget=budget, four_bit=four_bit)
+    return None if found is None else found | {k: v for k, v in passes.items() if k not in found}
 
 
 def _advice(plan: Plan, recipe: Recipe) -> tuple[str, ...]:

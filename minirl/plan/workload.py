@@ -8,6 +8,7 @@ from typing import Literal
 from minirl.config import Recipe
 from minirl.errors import ConfigError
 from minirl.plan.architecture import Architecture
+from minirl.plan.fit import budget_of
 from minirl.plan.memory import Workload, static
 from minirl.plan.models import prequantized
 from minirl.plan.target import UNSLOTH_FROM, Precision, Target
@@ -98,7 +99,7 @@ def workload(
     tried = recipe.eval.tasks * recipe.eval.samples if evaluation else steps_rows
     prompts = recipe.eval.tasks if evaluation else train.prompts_per_step
     sampled = min(sampling.batch, tried)
-    own = stack.backend == "transformers"
+    budget = budget_of(recipe, backend=stack.backend, device=target.device)
     work = Workload(
         arch=arch,
         stack=stack.backend,
@@ -115,8 +116,10 @@ def workload(
         prompt=prompt,
         completion=max(1, min(lengths.completion(sampling.max_tokens), longest - prompt)),
         checkpointing=train.gradient_checkpointing,
-        shared_prefix=own and train.shared_prefix and not train.gradient_checkpointing,
-        head="chunked" if own else "unsloth",
+        # With attention sinks TRL's own pass runs (models/attention.py).
+        shared_prefix=budget is not None and not arch.sinks,
+        token_budget=budget or 0,
+        head="unsloth" if stack.backend == "unsloth" else "chunked",
         engine=stack.engine,
         sampled=sampled,
         sampled_prompts=min(prompts, sampled),

@@ -19,7 +19,7 @@ from typing import Any
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from minirl.config import Recipe
+from minirl.config import TOKEN_BUDGET, Recipe
 from minirl.envs.base import Environment
 from minirl.models.load import LoadedModel
 from minirl.models.policy import ModelPolicy
@@ -102,7 +102,8 @@ def train(
     )
     kind: Callable[..., Trainer] = Trainer
     if recipe.train.shared_prefix and not on_unsloth:
-        kind = partial(SharedPrefixTrainer, token_budget=recipe.train.token_budget)
+        budget = recipe.train.token_budget or TOKEN_BUDGET[loaded.device.type]
+        kind = partial(SharedPrefixTrainer, token_budget=budget)
     with _quiet(), chatter_aside() if on_unsloth else nullcontext():
         config = grpo_config(settings)
         stopper = _Stopper(on_stop)

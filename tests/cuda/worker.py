@@ -48,7 +48,7 @@ from small_models import GROUP, PROMPTS, steps  # noqa: E402
 
 import minirl.models.load as loading  # noqa: E402
 import minirl.models.machine as machine  # noqa: E402
-from minirl.config import Recipe  # noqa: E402
+from minirl.config import TOKEN_BUDGET, Recipe  # noqa: E402
 from minirl.envs import make_env  # noqa: E402
 from minirl.models.load import LoadedModel, Use, load_model  # noqa: E402
 from minirl.models.machine import Card, Machine, inspect  # noqa: E402
@@ -127,7 +127,8 @@ def step(model: str, precision: str, four_bits: bool, case: str) -> dict[str, An
     grab = grpo_batch.GradientGrab()
     kind: Any = Trainer
     if BACKEND == "transformers":
-        kind = partial(SharedPrefixTrainer, token_budget=recipe.train.token_budget)
+        budget = recipe.train.token_budget or TOKEN_BUDGET[loaded.device.type]
+        kind = partial(SharedPrefixTrainer, token_budget=budget)
     trainer = kind(
         model=loaded.model,
         reward_funcs=lambda score_value, **_: score_value,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ SETTINGS = [w for k, v in SMALL.items() for w in ("--set", f"{k}={v}")]
 
 @pytest.fixture
 def small_card(monkeypatch: pytest.MonkeyPatch, tiny_cache: Path) -> list[int]:
-    """Training runs out of memory from the second step on while more than two rollouts are
+    """Training runs out of memory from the second step on while more than 256 tokens may be
     computed at once; holds the sizes that were tried.
     """
     from minirl.train.trainer import SharedPrefixTrainer
@@ -32,8 +33,8 @@ def small_card(monkeypatch: pytest.MonkeyPatch, tiny_cache: Path) -> list[int]:
     real, tried = SharedPrefixTrainer.training_step, []
 
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-        tried.append(self.args.per_device_train_batch_size)
-        if self.state.global_step >= 1 and tried[-1] > 2:
+        tried.append(self._token_budget)
+        if self.state.global_step >= 1 and tried[-1] > 256:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
         return real(self, *args, **kwargs)
 
@@ -46,28 +47,28 @@ def test_running_out_is_told_with_what_to_lower(minirl, small_card):
     assert ended.code == 1
     assert "memory ran out" in ended.err
     assert "Tried to allocate 2.00 GiB" in ended.err
-    assert "--set train.micro_batch=4, or --auto-fit" in ended.err
+    assert "--set train.token_budget=512, or --auto-fit" in ended.err
     assert "Traceback" not in ended.err
 
 
 def test_auto_fit_goes_on_with_less_from_the_last_checkpoint(minirl, small_card, tmp_path):
     ended = minirl("run", "tiny", *SETTINGS, "--auto-fit", "--no-probe", "--json")
     assert ended.code == 0, ended.err
-    assert "going on with train.micro_batch = 4" in ended.err
-    assert "going on with train.micro_batch = 2" in ended.err
-    assert set(small_card) == {8, 4, 2}
+    assert "going on with train.token_budget = 512" in ended.err
+    assert "going on with train.token_budget = 256" in ended.err
+    assert set(small_card) == {1024, 512, 256}
     run = tmp_path / "runs/tiny"
     metrics = read_jsonl(run / "train/metrics.jsonl")
     assert [m["step"] for m in metrics] == [1, 2, 3]
     environment = json.loads((run / "environment.json").read_text())
-    assert environment["settled"] == {"train.micro_batch": 2}
+    assert environment["settled"] == {"train.token_budget": 256}
     assert environment["peak_memory"] > 1e8
-    assert json.loads((run / "config.json").read_text())["train"]["micro_batch"] is None
+    assert json.loads((run / "config.json").read_text())["train"]["token_budget"] is None
 
 
 def test_a_lowered_run_is_the_run_that_asked_for_less(minirl, small_card, tmp_path):
     minirl("train", "tiny", *SETTINGS, "--auto-fit")
-    minirl("train", "tiny", *SETTINGS, "--set", "train.micro_batch=2", "--name", "asked")
+    minirl("train", "tiny", *SETTINGS, "--set", "train.token_budget=256", "--name", "asked")
     rewards = [
         [m["reward"] for m in read_jsonl(tmp_path / f"runs/{name}/train/metrics.jsonl")]
         for name in ("tiny", "asked")
@@ -80,14 +81,16 @@ def test_a_resumed_run_keeps_what_was_settled(minirl, small_card, tmp_path, monk
     assert minirl("train", "tiny", *SETTINGS, "--set", "train.steps=1").code == 0
     environment = tmp_path / "runs/tiny/environment.json"
     record = json.loads(environment.read_text())
-    record["settled"] = {"train.micro_batch": 1}
+    record["settled"] = {"train.token_budget": 100}
     environment.write_text(json.dumps(record))
     (tmp_path / "runs/tiny/adapter/adapter_config.json").unlink()
     (tmp_path / "runs/tiny/adapter").rename(tmp_path / "old")
+    shutil.rmtree(tmp_path / "runs/tiny/train/checkpoints")  # so that the step is trained again
     small_card.clear()
     ended = minirl("train", "tiny", *SETTINGS, "--set", "train.steps=1", "--resume")
     assert ended.code == 0, ended.err
-    assert json.loads(environment.read_text())["settled"]["train.micro_batch"] == 1
+    assert json.loads(environment.read_text())["settled"]["train.token_budget"] == 100
+    assert set(small_card) == {100}
 
 
 def test_what_will_not_fit_is_said_before_anything_is_loaded(minirl, tiny_cache, monkeypatch):

@@ -40,7 +40,6 @@ from minirl.models.merge import adapter_off, can_merge, lora_layers, merged
 from minirl.models.policy import ModelPolicy
 from minirl.models.sampler import SamplingParams, TorchSampler, left_pad
 from minirl.models.tree import count_nodes
-from minirl.models.tree import count_nodes
 from minirl.rollout import play
 from minirl.types import Message, Score, StopReason, Task
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirl.config import Recipe, change
+from minirl.config import TOKEN_BUDGET, Recipe, change
 from minirl.envs import Environment, make_env
 from minirl.errors import ConfigError, EnvironmentFault
 from minirl.plan import any_card, card_target, cpu_target, find_card, plan_run
@@ -48,6 +48,7 @@ SETTINGS = st.fixed_dictionaries(
         "sampling.batch": st.integers(1, 256),
         "sampling.max_tokens": st.integers(8, 4096),
         "train.gradient_checkpointing": st.booleans(),
+        "train.shared_prefix": st.booleans(),
         "model.load_in_4bit": st.booleans(),
     }
 )
@@ -64,9 +65,14 @@ def test_laws_of_every_plan(name, target, chosen):
     # What was settled is what was planned: planning it again changes nothing.
     again = plan_run(change(asked, found.settled), target=target, env=ENV)
     assert (again.total, again.fits) == (found.total, found.fits)
-    assert "train.micro_batch" not in again.settled
-    rows = asked.train.prompts_per_step * asked.train.group_size
-    assert rows % found.settled["train.micro_batch"] == 0
+    assert not again.settled.keys() & {"train.micro_batch", "train.token_budget"}
+    if found.stack.backend == "unsloth" or not asked.train.shared_prefix:
+        rows = asked.train.prompts_per_step * asked.train.group_size
+        assert rows % found.settled["train.micro_batch"] == 0
+        assert "train.token_budget" not in found.settled | (found.changes or {})
+    else:
+        assert 64 <= found.settled["train.token_budget"] <= TOKEN_BUDGET[target.device]
+        assert "train.micro_batch" not in found.settled | (found.changes or {})
     if found.fits:
         assert found.advice == ()
         assert found.changes is None
@@ -83,6 +89,56 @@ def test_the_micro_batch_is_the_largest_that_fits():
     assert 1 < micro < 32
     assert plan(on=target, train__micro_batch=micro, **options).fits
     assert not plan(on=target, train__micro_batch=2 * micro, **options).fits
+
+
+P100 = card_target(find_card("P100"))  # too old for unsloth
+
+
+def test_the_token_budget_is_the_largest_that_fits():
+    options = {"train__prompts_per_step": 256, "train__group_size": 16}  # more than any budget
+    assert plan("smollm2-135m", on=cpu_target(64 * GIB), **options).settled == {
+        "train.token_budget": 1024
+    }
+    assert plan("smollm2-135m", on=P100, **options).settled == {"train.token_budget": 8192}
+    found = plan("Qwen/Qwen3-0.6B", on=replace(P100, memory=8 * GIB), **options)
+    budget = found.settled["train.token_budget"]
+    assert found.fits
+    assert 64 < budget < 8192
+    over = plan("Qwen/Qwen3-0.6B", on=found.target, train__token_budget=2 * budget, **options)
+    assert not over.fits
+    assert over.changes == {"train.token_budget": budget}
+    assert budget <= found.room["train.token_budget"] < 2 * budget
+    assert "train.micro_batch" not in found.room
+
+
+def test_where_no_token_budget_helps_the_passes_stay_large():
+    """Below one conversation a smaller budget saves nothing."""
+    found = plan("Qwen/Qwen3-0.6B", on=replace(P100, memory=5 * GIB), sampling__max_tokens=1500)
+    assert not found.fits
+    assert 1024 <= found.settled["train.token_budget"] <= 2048
+
+
+def test_a_step_that_is_one_pass_leaves_the_token_budget_out_of_the_room():
+    assert "train.token_budget" not in plan("smollm2-135m", on=P100).room
+
+
+def test_attention_sinks_are_trained_by_trls_pass():
+    """The tree's attention has none, so micro_batch bounds the pass."""
+    found = plan("openai/gpt-oss-20b", on=cpu_target(256 * GIB), model__precision="bf16")
+    assert found.settled == {"train.micro_batch": 32}
+
+
+def test_prompts_are_computed_once_a_pass():
+    """The pace follows: with room for two replies a pass, each prompt is computed four times."""
+    options = {"train__group_size": 8, "sampling__max_tokens": 100}
+    whole = plan("smollm2-135m", on=P100, **options)
+    prompt, reply = whole.prompt.tokens, 0.7 * 100
+    cut = plan("smollm2-135m", on=P100, train__token_budget=prompt + 150, **options)
+    rows = plan("smollm2-135m", on=P100, train__shared_prefix=False, **options)
+    ratio = cut.pace.training / whole.pace.training
+    assert ratio == pytest.approx((4 * prompt + 8 * reply) / (prompt + 8 * reply))
+    ratio = rows.pace.training / whole.pace.training
+    assert ratio == pytest.approx(8 * (prompt + reply) / (prompt + 8 * reply))
 
 
 def test_a_batch_that_fits_is_left_alone_and_one_that_does_not_is_lowered():
