@@ -67,7 +67,7 @@ class Halves:
         try:
             for module, linear in self._layers.items():
                 packed = self._packed[id(linear)]
-                module.forward = partial(_forward, module, packed, _adapters(module))
+                module.forward = partial(_forward, linear, packed, _adapters(module))
             yield
         finally:
             for module in self._layers:
@@ -138,14 +138,14 @@ def _adapters(module: Any) -> list[Adapter]:
 
 
 def _forward(
-    module: Any, packed: Any, adapters: list[Adapter], x: Tensor, *args: Any, **options: Any
+    linear: torch.nn.Linear, packed: Any, adapters: list[Adapter], x: Tensor, *_: Any, **__: Any
 ) -> Tensor:
-    """A linear layer, or a LoRA layer around one, with the packed weights where rows are few."""
-    if x.numel() > MOST_ROWS * x.size(-1):
-        plain: Tensor = type(module).forward(module, x, *args, **options)
-        return plain
+    """A linear layer, by its packed weights where rows are few, and its adapters added in place."""
     rows = x.reshape(-1, x.size(-1))
-    out: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows, packed)
+    if len(rows) <= MOST_ROWS:
+        out: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows, packed)
+    else:
+        out = functional.linear(rows, linear.weight, linear.bias)
     for down, up, scaling in adapters:
         out.addmm_(torch.mm(rows, down), up, alpha=scaling)
     return out.view(*x.shape[:-1], -1)
