@@ -92,7 +92,7 @@ def measure(kind: Kind, group_size: int, chosen: argparse.Namespace) -> dict[str
     micro = chosen.micro_batch or rows_at_once(kind, rows, chosen.max_tokens)
     theirs = recipe_of(kind, group_size, chosen, micro)
     # minirl cuts a step by tokens instead (train.token_budget).
-    ours = recipe_of(kind, group_size, chosen, chosen.minirl_micro_batch)
+    ours = recipe_of(kind, group_size, chosen, None)
     with both(theirs, ours, chosen.threads) as (stock, minirl):
         facts = {side.name: side.facts for side in (stock, minirl)}
         warm_up = list(in_turn(stock, minirl, WARM_UP))
@@ -159,7 +159,6 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rewards", choices=["coin", "verifier"], default="coin")
     parser.add_argument("--max-tokens", type=int, default=24)
     parser.add_argument("--micro-batch", type=int, help="rows at once on the stock side")
-    parser.add_argument("--minirl-micro-batch", type=int, help="rows at once on minirl's side, too")
     parser.add_argument("--size", type=int, help="sentences of `long`, or examples of `fewshot`")
     parser.add_argument("--model", default="smollm2-135m")
     parser.add_argument("--precision", default="auto", choices=["auto", "fp32", "bf16", "fp16"])

@@ -8,88 +8,138 @@ builds no mask at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from minirl.models.tree import Run, TokenTree
 
+NAME = "minirl"  # of the attention function, among transformers' own
+_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
+
+
+class UnfitError(Exception):
+    """A model's attention asks for something that minirl's does not do."""
+
+
+class Pass(Protocol):
+    """What the attention function asks of a forward pass over packed tokens, (1, N) ids; the
+    model's call names it as ``minirl_pass``.
+    """
+
+    windows: dict[int, int | None]
+    """layer -> the sliding window that it was called with"""
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, window: int | None
+    ) -> Tensor:
+        """Take the new keys and values (N, KV, D) and let the queries (N, H, D) attend.
+
+        Returns:
+            (N, H, D).
+        """
+
 
 @contextmanager
-def attending_with(
-    model: torch.nn.Module, name: str, function: Callable[..., tuple[torch.Tensor, None]]
-) -> Iterator[None]:
-    """Within the block, the model and its parts attend with ``function``, which has transformers'
-    contract and is known to it by ``name``.
-    """
+def own_attention(model: torch.nn.Module) -> Iterator[None]:
+    """Within the block, the model and its parts attend as the :class:`Pass` of a call says."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(name, function)
+    AttentionInterface.register(NAME, _attention)
     configs = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
     # The internal name: the property's setter would set the configs below it, too.
     field = "_attn_implementation_internal"
     before = [(c, getattr(c, field)) for c in configs.values() if hasattr(c, field)]
     try:
         for config, _ in before:
-            setattr(config, field, name)
+            setattr(config, field, NAME)
         yield
     finally:
         for config, implementation in before:
             setattr(config, field, implementation)
 
 
-@contextmanager
-def attending_by_tree(model: torch.nn.Module) -> Iterator[None]:
-    """Within the block, the model attends along the tree that its call names as ``token_tree``."""
-    with attending_with(model, "minirl_tree", _tree_attention):
-        yield
-
-
-def _tree_attention(
+def _attention(
     module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    *,
-    token_tree: TokenTree,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
-    softcap: float | None = None,
-    s_aux: torch.Tensor | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """transformers' contract for one row of N nodes: query (1, H, N, D), key and value (1, KV, N,
-    D); returns (1, N, H, D).
+    minirl_pass: Pass | None = None,
+    **other: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query (1, H, N, D), key and value (1, KV, N, D)."""
+    asked = [name for name in ("softcap", "s_aux", "position_bias") if other.get(name) is not None]
+    if minirl_pass is None or attention_mask is not None or dropout or asked:
+        raise UnfitError(f"{type(module).__name__} attends with {asked or 'a mask of its own'}")
+    out = minirl_pass.attend(
+        int(module.layer_idx),  # type: ignore[arg-type]
+        query[0].transpose(0, 1),
+        key[0].transpose(0, 1),
+        value[0].transpose(0, 1),
+        query.size(-1) ** -0.5 if scaling is None else scaling,
+        sliding_window,
+    )
+    return out[None], None
 
-    Raises:
-        NotImplementedError: the model wants capped scores, attention sinks or dropout.
+
+def unknown_layers(config: Any) -> str | None:
+    """What a text config says that speaks against minirl's attention, before it is tried."""
+    kinds = set(getattr(config, "layer_types", None) or ()) - _KNOWN_LAYERS
+    return f"it has layers of {', '.join(sorted(kinds))}" if kinds else None
+
+
+def undeclared_windows(config: Any, windows: dict[int, int | None]) -> str | None:
+    """Whether a pass was called by every layer, with the sliding window that the text config gives
+    it. On few tokens no number would show it.
     """
-    if softcap is not None or s_aux is not None or dropout:
-        raise NotImplementedError("capped attention scores, sinks or dropout")
-    token_tree.asked += 1
-    out = attend_along(token_tree, query[0], key[0], value[0], scaling, sliding_window)
-    return out.transpose(0, 1)[None], None
+    layers = range(config.num_hidden_layers)
+    window = getattr(config, "sliding_window", None)
+    if getattr(config, "use_sliding_window", True) is False:
+        window = None
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * len(layers)
+    given = {i: window if kinds[i] == "sliding_attention" else None for i in layers}
+    if windows == given:
+        return None
+    return "not all of its layers attend as transformers' do and say their sliding windows"
+
+
+class Along:
+    """A pass along a tree of tokens."""
+
+    def __init__(self, tree: TokenTree) -> None:
+        self._tree = tree
+        self.windows: dict[int, int | None] = {}
+
+    def attend(
+        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, window: int | None
+    ) -> Tensor:
+        self.windows[layer] = window
+        q, k, v = (x.transpose(0, 1) for x in (q, k, v))
+        return attend_along(self._tree, q, k, v, scaling, window).transpose(0, 1)
 
 
 def attend_along(
     tree: TokenTree,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float | None,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float,
     window: int | None,
-) -> torch.Tensor:
+) -> Tensor:
     """Each of N nodes attends to itself and to those before it in its rows.
 
     Args:
         query: (H, N, D).
         key, value: (KV, N, D), KV a divisor of H.
-        scaling: of the scores; None for 1 / sqrt(D).
+        scaling: of the scores.
         window: how many tokens back, itself included, a node sees; None for all.
 
     Returns:
@@ -113,7 +163,7 @@ def attend_along(
     return torch.cat(outputs, dim=2).flatten(0, 1)
 
 
-def _runs(x: torch.Tensor, runs: tuple[Run, ...], heads: int) -> torch.Tensor:
+def _runs(x: Tensor, runs: tuple[Run, ...], heads: int) -> Tensor:
     """Some nodes of keys or values (KV, N, D), as each head sees them: (KV, heads, n, D)."""
     parts = [x[:, None, start:stop] for start, stop in runs]
     whole = parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)

@@ -50,7 +50,6 @@ class TokenTree:
         end: (N,) the first node behind its subtree: v is u or before it where v <= u < end[v].
         rows: for each row the nodes of its tokens, in order.
         blocks: the nodes, cut for attention.
-        asked: how many layers have attended along the tree.
     """
 
     tokens: torch.Tensor
@@ -59,7 +58,6 @@ class TokenTree:
     end: torch.Tensor
     rows: list[torch.Tensor]
     blocks: tuple[Block, ...]
-    asked: int = 0
     _masks: dict[tuple[Block, int | None, torch.dtype], torch.Tensor | None] = field(
         default_factory=dict
     )

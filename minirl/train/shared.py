@@ -7,7 +7,13 @@ from typing import Any
 
 import torch
 
-from minirl.models.attention import attending_by_tree
+from minirl.models.attention import (
+    Along,
+    UnfitError,
+    own_attention,
+    undeclared_windows,
+    unknown_layers,
+)
 from minirl.models.tree import TokenTree, count_nodes, token_tree
 from minirl.train.logprob_head import token_logprobs
 
@@ -34,15 +40,15 @@ def shared_logprobs(
         Two tensors (Σ tokens behind the prompts), row after row.
 
     Raises:
-        NotImplementedError: the model attends in a way that a tree does not know.
+        UnfitError: the model attends in a way that minirl does not know.
     """
-    return tree_logprobs(model, token_tree(rows, model.device), prompts, temperature=temperature)
+    tree = token_tree(rows, model.device)
+    return _along(model, tree, Along(tree), prompts, temperature)
 
 
-def tree_logprobs(
-    model: Any, tree: TokenTree, prompts: Sequence[int], *, temperature: float
+def _along(
+    model: Any, tree: TokenTree, along: Along, prompts: Sequence[int], temperature: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """:func:`shared_logprobs` of the rows of a tree."""
     backbone, head = model.base_model, model.get_output_embeddings()
     scored = torch.cat([path[p:] for path, p in zip(tree.rows, prompts, strict=True)])
     nodes, place = scored.unique(return_inverse=True)
@@ -50,7 +56,7 @@ def tree_logprobs(
         input_ids=tree.tokens[None],
         position_ids=tree.depth[None],
         use_cache=False,
-        token_tree=tree,
+        minirl_pass=along,
     ).last_hidden_state[0]  # (N, H)
     logps, entropies = token_logprobs(
         hidden[tree.parent[nodes]],
@@ -69,6 +75,8 @@ def why_not(model: Any) -> str | None:
     It is tried: two short rows that begin alike must give what the model gives for each alone.
     """
     config = model.config.get_text_config()
+    if unknown := unknown_layers(config):
+        return unknown
     scaled = [n for n in _SCALED_HEADS if getattr(config, n, None) is not None]
     if scaled:
         return f"its head scales the logits ({scaled[0]})"
@@ -78,20 +86,17 @@ def why_not(model: Any) -> str | None:
     model.eval()
     try:
         with torch.no_grad():
-            with attending_by_tree(model):
+            with own_attention(model):
                 tree = token_tree(rows, model.device)
-                ours, _ = tree_logprobs(model, tree, [len(start)] * len(rows), temperature=1.0)
+                along = Along(tree)
+                ours, _ = _along(model, tree, along, [len(start)] * len(rows), 1.0)
             theirs = torch.cat([_plain(model, row)[len(start) - 1 :] for row in rows])
-    except (TypeError, NotImplementedError, AttributeError) as error:
+    except (UnfitError, TypeError, AttributeError) as error:  # or it takes no such keyword
         return f"its attention is of another kind ({type(error).__name__}: {error})"
     finally:
         model.train(before)
-    layers = config.num_hidden_layers
-    if tree.asked != layers:
-        return (
-            "not all of its layers attend as transformers' attention does "
-            f"({tree.asked} of {layers})"
-        )
+    if undeclared := undeclared_windows(config, along.windows):
+        return undeclared
     off = float((ours - theirs).abs().max())
     tolerance = 1e-3 if theirs.dtype == config.dtype == torch.float32 else 0.1
     return None if off <= tolerance else f"a tree of tokens gives other numbers (by {off:.2g})"

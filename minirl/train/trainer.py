@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer
 
-from minirl.models.attention import attending_by_tree
+from minirl.models.attention import own_attention
 from minirl.rundir import RunDir, disk_errors, write_json
 from minirl.train.fused_lora import fused_lora
 from minirl.train.shared import cut, shared_logprobs, why_not
@@ -127,7 +127,7 @@ class SharedPrefixTrainer(Trainer):
 
     @contextmanager
     def _sharing(self) -> Iterator[None]:
-        with attending_by_tree(self._causal_lm), fused_lora(self._causal_lm):
+        with own_attention(self._causal_lm), fused_lora(self._causal_lm):
             yield
 
     def _share(self, rows: float, tokens: float) -> float:
@@ -205,8 +205,8 @@ def _one_metric_a_step(
     one value a step.
 
     That is the least or the most where the metric is called so, the share ``of`` all tokens where
-    it counts clipped ones (of which rows without advantage have none), and else the mean over the
-    tokens that train.
+    it counts clipped ones, and else the mean over the tokens that train. Rows without advantage,
+    which are left out, have no clipped tokens.
     """
     before = {key: len(values) for key, values in metrics.items()}
     yield
@@ -215,7 +215,8 @@ def _one_metric_a_step(
         if not new:
             continue
         if key.endswith(("_min", "_max")):
-            one = min(new) if key.endswith("_min") else max(new)
+            left_out = [0.0] if sum(tokens) < of else []
+            one = min(new + left_out) if key.endswith("_min") else max(new)
         else:
             whole = of if "clip_ratio" in key else sum(tokens)
             one = sum(n * v for n, v in zip(tokens, new, strict=True)) / whole

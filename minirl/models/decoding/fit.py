@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minirl.models.decoding.forward import extend, own_attention, prefill
+from minirl.models.attention import own_attention, undeclared_windows, unknown_layers
+from minirl.models.decoding.forward import extend, prefill
 from minirl.models.decoding.passes import Extend, Prefill, shares
 from minirl.models.decoding.store import Prompt, Prompts, Suffixes
 
-_KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}  # of the logits' spread
 _TOLERANCE_HALF = 0.1
 # Two prompts; three rows that continue them, by so many tokens in a first pass and by one after it.
@@ -31,29 +31,18 @@ def why_unfit(model: Any) -> str | None:
         model: a transformers model, in evaluation mode.
     """
     config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ()) - _KNOWN_LAYERS
-    if kinds:
-        return f"it has layers of {', '.join(sorted(kinds))}"
+    if unknown := unknown_layers(config):
+        return unknown
     try:
         windows, packed = _packed(model)
     except Exception as error:  # whatever a model's code raises where it is not called as usual
         return f"{type(error).__name__}: {error}"
-    if windows != _windows(config):
-        return "its layers do not say their sliding windows"
+    if undeclared := undeclared_windows(config, windows):
+        return undeclared
     plain = _plain(model)
     worst = float((packed - plain).abs().max() / plain.std())
     allowed = _TOLERANCE.get(model.dtype, _TOLERANCE_HALF)
     return None if worst <= allowed else f"its logits differ by {worst:.1e} of their spread"
-
-
-def _windows(config: Any) -> dict[int, int | None]:
-    """layer -> its sliding window, by the config."""
-    layers = range(config.num_hidden_layers)
-    window = getattr(config, "sliding_window", None)
-    if getattr(config, "use_sliding_window", True) is False:
-        window = None
-    kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * len(layers)
-    return {i: window if kinds[i] == "sliding_attention" else None for i in layers}
 
 
 def _tokens(model: Any, start: int, count: int) -> list[int]:

@@ -7,12 +7,12 @@ SmolLM2-135M: the products of a step 1.4 times as fast at 32 rows, twice at 12 a
 It is used only where nothing is lost: where the weights came in 16 bits, as most models' do, each
 is the same number in fp16. A merged weight is not, so the adapter is not merged here; its two small
 products are added. The base never changes, so it is packed once, and no step of training waits for
-it.
+it. Whether it is used follows from the weights and the processor's kind, and not from a clock: the
+same seed gives the same run.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -26,9 +26,6 @@ from minirl.models.merge import can_merge, lora_layers
 
 MOST_ROWS = 64  # above, fp32 products are about as fast
 _EXACT = 2.0**-24  # fp16's last bit below 2^-14; above, a bf16 or fp16 number loses nothing
-_WORTH_IT = 1.2
-_TRIES = 7
-_TRIED_ROWS = 16
 
 State = tuple[int, int]  # of a weight: where it lies, and how often it was written
 Adapter = tuple[Tensor, Tensor, float]  # A (in, r), B (r, out), and what their product is scaled by
@@ -48,9 +45,6 @@ class Halves:
         self._layers = dict(_layers(model))
         if not self._layers:
             raise ValueError("no plain fp32 linear layers on a CPU with FBGEMM")
-        largest = max(self._layers.values(), key=lambda linear: linear.weight.numel())
-        if (gain := _gain(largest)) < _WORTH_IT:
-            raise ValueError(f"fp16 products are {gain:.2f} times as fast as fp32's")
         self._packed = {id(linear): _pack(linear) for linear in self._layers.values()}
         self._states = [_state(linear) for linear in self._layers.values()]
 
@@ -106,24 +100,6 @@ def _pack(linear: torch.nn.Linear) -> Any:
     if not bool(((weight.half().float() - weight).abs() <= _EXACT).all()):
         raise ValueError("weights of more than 16 bits")
     return torch.ops.quantized.linear_prepack_fp16(weight, linear.bias)
-
-
-def _gain(linear: torch.nn.Linear) -> float:
-    """Seconds of an fp32 product over seconds of an fp16 one; the best of several, in turn."""
-    weight = linear.weight.detach()[:4096].contiguous()
-    x = torch.ones(_TRIED_ROWS, weight.size(1))
-    packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
-    ways = (
-        partial(functional.linear, x, weight),
-        partial(torch.ops.quantized.linear_dynamic_fp16, x, packed),
-    )
-    best = [float("inf")] * 2
-    for _ in range(_TRIES):
-        for way, product in enumerate(ways):
-            start = time.perf_counter()
-            product()
-            best[way] = min(best[way], time.perf_counter() - start)
-    return best[0] / best[1]
 
 
 def _adapters(module: Any) -> list[Adapter]:

@@ -8,40 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from minirl.models.attention import attend_along
+from minirl.models.attention import Along
 from minirl.models.decoding.store import Prompt, Prompts, Suffixes
 from minirl.models.tree import token_tree
 
 
-class Pass(Protocol):
-    """What the attention function asks of a pass."""
-
-    windows: dict[int, int | None]
-    """layer -> the sliding window that it was called with"""
-
-    def attend(
-        self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, window: int | None
-    ) -> Tensor:
-        """Store the new keys and values (N, KV, D) and let the queries (N, H, D) attend.
-
-        Returns:
-            (N, H, D).
-        """
-
-
-class Prefill:
+class Prefill(Along):
     """The prompts of one home are computed; what they begin with alike, once."""
 
     def __init__(self, home: Prompts) -> None:
         self.home = home
-        self.windows: dict[int, int | None] = {}
-        self._tree = tree = token_tree([p.ids for p in home.members], home.lengths.device)
+        tree = token_tree([p.ids for p in home.members], home.lengths.device)
+        super().__init__(tree)
         self.ids, self.positions = tree.tokens, tree.depth  # (N,)
         self.last = torch.stack([path[-1] for path in tree.rows])  # (P,) each prompt's last token
         self._paths = pad_sequence(tree.rows, batch_first=True)  # (P, S)
@@ -49,12 +32,10 @@ class Prefill:
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, window: int | None
     ) -> Tensor:
-        self.windows[layer] = window
         # Behind a prompt's end stands its first token, to which nobody attends.
         keys, values = (x[self._paths].transpose(1, 2).contiguous() for x in (k, v))
         self.home.layers[layer] = (keys, values)
-        q, k, v = (x.transpose(0, 1) for x in (q, k, v))
-        return attend_along(self._tree, q, k, v, scaling, window).transpose(0, 1)
+        return super().attend(layer, q, k, v, scaling, window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from minirl.models.attention import own_attention
 from minirl.models.decoding.drawing import SamplingParams, draw, throw
-from minirl.models.decoding.forward import extend, own_attention, prefill
+from minirl.models.decoding.forward import extend, prefill
 from minirl.models.decoding.passes import Extend, Prefill, Share, shares
 from minirl.models.decoding.store import Prompt, Prompts, Suffixes
 from minirl.types import Request, Sample, StopReason

@@ -102,7 +102,26 @@ def _model(make: Any) -> Any:
 def _gradients(
     tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool, budget: int = 10_000
 ) -> dict[str, torch.Tensor]:
-    """LoRA gradients of the first optimiser step on :func:`rollouts`."""
+    """LoRA gradients of the last optimiser step on :func:`rollouts`."""
+    return _trained(tmp_path, recipe, make, ours=ours, budget=budget)[0].gradients
+
+
+def _logged(
+    tmp_path: Path, recipe: Recipe, *, ours: bool, budget: int = 10_000
+) -> list[dict[str, Any]]:
+    """What is logged of each step."""
+    history = _trained(tmp_path, recipe, _llama, ours=ours, budget=budget)[1].state.log_history
+    times = ("step_time", "runtime", "per_second")
+    return [
+        {k: v for k, v in record.items() if not k.endswith(times)}
+        for record in history
+        if "loss" in record
+    ]
+
+
+def _trained(
+    tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool, budget: int
+) -> tuple[GradientGrab, Any]:
     logprob_head.install(torch.device("cpu"))
     run = RunDir(tmp_path / ("ours" if ours else "theirs"))
     settings = grpo_settings(
@@ -133,7 +152,7 @@ def _gradients(
         if "ref" in trainer.model.peft_config:  # minirl's reference is the base
             trainer.model.delete_adapter("ref")
     trainer.train()
-    return grab.gradients
+    return grab, trainer
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -169,3 +188,22 @@ def _assert_equal(tmp_path: Path, recipe: Recipe, make: Any, budget: int = 10_00
     )
     print(f"relative difference {relative:.1e}")
     assert relative < 1e-4
+
+
+@pytest.mark.parametrize("budget", [10_000, 34])
+@pytest.mark.parametrize("case", ["off-policy", "kl", "gspo", "truncated kept"])
+def test_metrics_are_trls(tmp_path: Path, case: str, budget: int) -> None:
+    """But for the entropy, which is that of the rows that train, and means over rows, which parts
+    weigh by their tokens.
+    """
+    chosen = recipe(**CASES[case])
+    ours = _logged(tmp_path, chosen, ours=True, budget=budget)
+    theirs = _logged(tmp_path, chosen, ours=False)
+    assert [record.keys() for record in ours] == [record.keys() for record in theirs]
+    compared = {"loss", "grad_norm", "kl", "clip_ratio/low_min", "clip_ratio/high_max"}
+    if case != "gspo":
+        compared |= {f"clip_ratio/{name}_mean" for name in ("low", "high", "region")}
+    for mine, wanted in zip(ours, theirs, strict=True):
+        for key in compared & wanted.keys():
+            assert mine[key] == pytest.approx(wanted[key], rel=1e-3, abs=1e-6), key
+    assert any(record.get("clip_ratio/low_mean") for record in theirs) == (case == "off-policy")

@@ -17,7 +17,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from minirl.models.attention import attending_by_tree
+from minirl.models.attention import own_attention
 from minirl.models.tree import count_nodes
 from minirl.train.shared import cut, shared_logprobs, why_not
 
@@ -79,7 +79,7 @@ def test_log_probabilities_are_those_of_each_row_alone(model: Any) -> None:
     rows = [p + ids(4 + i) for p in prompts for i in range(3)]
     rows.append(rows[0])  # twice the same
     lengths = [len(p) for p in prompts for _ in range(3)] + [len(prompts[0])]
-    with torch.no_grad(), attending_by_tree(model):
+    with torch.no_grad(), own_attention(model):
         ours, entropies = shared_logprobs(model, rows, lengths, temperature=0.7)
     theirs, spread = [], []
     for row, length in zip(rows, lengths, strict=True):
@@ -114,5 +114,15 @@ def test_a_model_of_another_attention_is_told() -> None:
     mamba = MambaForCausalLM(
         MambaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, state_size=4)
     )
-    said = why_not(mamba)
-    assert said == "not all of its layers attend as transformers' attention does (0 of 1)"
+    assert why_not(mamba) == "it has layers of linear_attention"
+    mamba.config.layer_types = None  # then its layers show it, which never attend
+    assert "not all of its layers attend" in (why_not(mamba) or "")
+
+
+def test_a_window_that_the_layers_do_not_say_is_told() -> None:
+    """It is longer than the few tokens that are tried, so no number would show it."""
+    model = _model(LlamaForCausalLM, LlamaConfig)
+    model.config.sliding_window = 100
+    assert "sliding windows" in (why_not(model) or "")
+    model.config.layer_types = ["chunked_attention"] * 2
+    assert why_not(model) == "it has layers of chunked_attention"

@@ -30,11 +30,6 @@ architectures = pytest.mark.parametrize("name", ["llama", "qwen2", "gemma3", "ph
 IDS = torch.tensor([PROMPTS[0]])
 
 
-@pytest.fixture(autouse=True)
-def _always(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halves, "_gain", lambda _: 2.0)  # whatever this machine measures
-
-
 def model_of_16_bits(name: str) -> Any:
     torch.manual_seed(7)
     model = AutoModelForCausalLM.from_config(ARCHITECTURES[name](), dtype=torch.bfloat16)
@@ -99,12 +94,6 @@ def test_weights_beyond_fp16_are_refused(large):
     model.get_base_model().lm_head.weight.data[3, 4] = large
     with pytest.raises(ValueError, match="16 bits"):
         Halves(model)
-
-
-def test_a_machine_on_which_it_does_not_pay_is_left_alone(monkeypatch):
-    monkeypatch.setattr(halves, "_gain", lambda _: 1.1)
-    with pytest.raises(ValueError, match=r"1\.10 times"):
-        Halves(model_of_16_bits("llama"))
 
 
 def test_weights_that_changed_are_noticed():
