@@ -167,7 +167,7 @@ def test_a_trees_layer_is_what_autograd_keeps(
     precision, targets, family, prompt, reply, rows, distinct
 ):
     """The same of minirl's own pass, whose attention copies keys and values block by block."""
-    from minirl.models.attention import attending_by_tree
+    from minirl.models.attention import Along, own_attention
     from minirl.models.tree import token_tree
     from minirl.train.fused_lora import fused_lora
 
@@ -183,13 +183,13 @@ def test_a_trees_layer_is_what_autograd_keeps(
     )
     assert len(tree) == work.tree == work.tokens  # replies of one prompt differ from the start
     base = model.get_base_model()
-    with attending_by_tree(base), fused_lora(base):
+    with own_attention(base), fused_lora(base):
         found = kept(
             model,
             precision,
             input_ids=tree.tokens[None],
             position_ids=tree.depth[None],
-            token_tree=tree,
+            minirl_pass=Along(tree),
         )
     # Masks are the tree's and not a layer's, and of a real model's size less than a hundredth.
     masks = {m.untyped_storage().data_ptr() for m in tree._masks.values() if m is not None}
