@@ -156,7 +156,9 @@ def test_more_sessions_than_workers_can_be_open():
             assert [s.call((1,)).value for s in sessions] == [1] * 8
 
 
-@pytest.mark.parametrize("args", [(object(),), ({1, 2},), ("\ud800",)], ids=repr)
+@pytest.mark.parametrize(
+    "args", [(object(),), ({1, 2},), ("\ud800",)], ids=["object", "set", "surrogate"]
+)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_arguments_that_are_no_plain_data_are_the_callers_fault(engine, args):
     with pytest.raises(EnvironmentFault, match="cannot be sent"):

@@ -17,6 +17,9 @@ class Liar:
     def __eq__(self, other: object) -> bool:
         return True
 
+    def __repr__(self) -> str:  # without an address, which would name a test anew in every run
+        return "Liar()"
+
 
 @given(PLAIN)
 def test_a_value_is_the_same_as_its_copy(value):
