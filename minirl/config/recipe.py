@@ -14,7 +14,7 @@ Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 # `train.token_budget` by device, where nobody says and it fits: on a CPU more tokens at once are
 # hardly faster.
-TOKEN_BUDGET: Mapping[str, int] = {"cpu": 1024, "cuda": 8192}
+TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 8192}
 
 
 class _Section(BaseModel):
@@ -104,7 +104,7 @@ class TrainConfig(_Section):
     token_budget: int | None = Field(None, ge=1)
     """Tokens per forward and backward pass of the transformers backend with `shared_prefix`, those
     that rollouts share counted once: less needs less memory. One rollout may exceed it. None means
-    as many as fit, at most 1024 on a CPU and 8192 on a card.
+    as many as fit, at most 2048 on a CPU and 8192 on a card.
     """
     learning_rate: float = Field(5e-5, gt=0)
     """Peak learning rate of the adapter."""

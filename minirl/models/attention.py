@@ -8,8 +8,9 @@ builds no mask at all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -111,19 +112,46 @@ def undeclared_windows(config: Any, windows: dict[int, int | None]) -> str | Non
     return "not all of its layers attend as transformers' do and say their sliding windows"
 
 
-class Along:
-    """A pass along a tree of tokens."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Nodes of a tree that another pass has computed, each with all that stand before it.
 
-    def __init__(self, tree: TokenTree) -> None:
+    Attributes:
+        new: (M,) the other nodes, ascending.
+        order: (N,) each node's place among the new ones, followed by the given.
+        layers: layer -> keys and values of the given nodes, each (N - M, KV, D).
+        hidden: (N - M, hidden) their last states.
+    """
+
+    new: Tensor
+    order: Tensor
+    layers: Mapping[int, tuple[Tensor, Tensor]]
+    hidden: Tensor
+
+    def beside(self, computed: Tensor, given: Tensor) -> Tensor:
+        """What was computed of the new nodes (M, ...) and of the given, by node: (N, ...)."""
+        return torch.cat([computed, given]).index_select(0, self.order)
+
+
+class Along:
+    """A pass along a tree of tokens: of all nodes, or of those that are not given."""
+
+    def __init__(self, tree: TokenTree, given: Given | None = None) -> None:
         self._tree = tree
+        self._given = given
         self.windows: dict[int, int | None] = {}
 
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, window: int | None
     ) -> Tensor:
         self.windows[layer] = window
+        new = None
+        if self._given is not None:
+            keys, values = self._given.layers[layer]
+            k, v = self._given.beside(k, keys), self._given.beside(v, values)
+            new = self._given.new
         q, k, v = (x.transpose(0, 1) for x in (q, k, v))
-        return attend_along(self._tree, q, k, v, scaling, window).transpose(0, 1)
+        return attend_along(self._tree, q, k, v, scaling, window, new).transpose(0, 1)
 
 
 def attend_along(
@@ -133,23 +161,34 @@ def attend_along(
     value: Tensor,
     scaling: float,
     window: int | None,
+    new: Tensor | None = None,
 ) -> Tensor:
-    """Each of N nodes attends to itself and to those before it in its rows.
+    """Each of M nodes attends to itself and to those before it in its rows.
 
     Args:
-        query: (H, N, D).
-        key, value: (KV, N, D), KV a divisor of H.
+        query: (H, M, D).
+        key, value: (KV, N, D) of all nodes, KV a divisor of H.
         scaling: of the scores.
         window: how many tokens back, itself included, a node sees; None for all.
+        new: (M,) which nodes attend, ascending; None for all N.
 
     Returns:
-        (H, N, D).
+        (H, M, D).
     """
     heads, groups = query.size(0), key.size(0)
-    query = query.unflatten(0, (groups, heads // groups))  # (KV, H / KV, N, D)
+    query = query.unflatten(0, (groups, heads // groups))  # (KV, H / KV, M, D)
     outputs = []
     for block in tree.blocks:
-        (start, stop), mask = block.queries, tree.mask(block, window, query.dtype)
+        start, stop = block.queries
+        if new is None:
+            mask = tree.mask(block, window, query.dtype)
+        else:
+            first, start, stop = start, *(int((new < node).sum()) for node in block.queries)
+            if start == stop:
+                continue
+            all_rows = tree.mask(replace(block, causal=False), window, query.dtype)
+            assert all_rows is not None
+            mask = all_rows[new[start:stop] - first]
         outputs.append(
             scaled_dot_product_attention(
                 query[:, :, start:stop],

@@ -16,7 +16,7 @@ from minirl.models.decoding.fit import why_unfit
 from minirl.models.decoding.halves import Halves
 from minirl.models.decoding.plain import left_pad, row_numbers, sample_plainly
 from minirl.models.decoding.products import Products
-from minirl.models.decoding.rows import Rows
+from minirl.models.decoding.rows import Recorder, Rows
 from minirl.models.merge import adapter_off, merged
 from minirl.types import Request, Sample
 
@@ -88,6 +88,7 @@ class TorchSampler:
     in_batches = False
 
     def __init__(self) -> None:
+        self._recorder: Recorder | None = None
         self._unfit: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
         self._products = Products()
         self._halves: WeakKeyDictionary[Any, Halves | None] = WeakKeyDictionary()
@@ -105,7 +106,21 @@ class TorchSampler:
                 if unfit:
                     yield _plain(model, batch)
                 else:
-                    yield _packed(Rows(bare, batch, halves or self._products, keep=keep))
+                    # A merged adapter's pass is none that could be trained.
+                    recorder = self._recorder if halves and use_adapter else None
+                    products = halves or self._products
+                    yield _packed(Rows(bare, batch, products, keep=keep, recorder=recorder))
+
+    @contextmanager
+    def recording(self, recorder: Recorder | None) -> Iterator[None]:
+        """Within the block ``recorder`` is given the prompts, where the model's weights are as
+        training has them.
+        """
+        self._recorder = recorder
+        try:
+            yield
+        finally:
+            self._recorder = None
 
     def _halves_of(self, model: Any) -> Halves | None:
         """The model's weights in 16 bits, packed again where they have changed; None where they are

@@ -43,7 +43,7 @@ CARD_SLACK = 1.10
 CPU_RUNTIME = 672 * 2**20
 # Fitted: glibc serves torch's aligned tensors from its heap and can seldom reuse the hole that one
 # of them leaves for another of the same size. So what a forward pass drops stays resident, too: so
-# many times what a pass keeps that keeps all, in the tree's pass and in TRL's. Tensors of 32 MiB
+# many times what a pass keeps that keeps all, in a tree's passes and in TRL's. Tensors of 32 MiB
 # and more have pages of their own (M_MMAP_THRESHOLD's greatest value), which go back.
 TREE_HOLES = 0.5
 CPU_HOLES = 1.2
@@ -61,6 +61,9 @@ DRAW_COPIES = 4  # of a decoding step's logits: over the temperature, softmax, i
 OWN_DRAW_COPIES = 2  # the same of minirl's own: over the temperature, and softmax
 PACKED = 512  # FBGEMM fills the inputs of a matrix up to a multiple of so many
 FIRST_ROOM = 32  # tokens that a row has room for at first (models/decoding/store.py)
+RECORDED = (
+    0.8  # of the token budget, for prompts whose pass training goes on from (train/trainer.py)
+)
 PREFILL = 4096  # tokens of the prompts that are computed together (models/decoding/rows.py)
 UNSLOTH_KEEPS = 1024  # replies up to here have their logits kept for the whole micro-batch
 UNSLOTH_PIECE = 5120  # tokens of the largest of the pieces that longer ones are cut into
@@ -87,6 +90,7 @@ class Workload:
         checkpointing: whether a layer's activations are recomputed.
         shared_prefix: whether the rows are computed as a tree, what they share once.
         token_budget: tokens of the tree that are computed at once; a whole row at least.
+        records: whether training goes on from the passes over the prompts that sampling made.
         head: how log-probabilities are made: ``chunked`` (minirl's and TRL 1.15's), ``unsloth``,
             or ``full`` (all logits at once, as transformers' and older TRL's losses do).
         engine: what writes the rollouts; ``none`` leaves sampling out.
@@ -119,6 +123,7 @@ class Workload:
     standby: bool = True
     residual: int = 0
     token_budget: int = 0
+    records: bool = False
 
     @property
     def length(self) -> int:
@@ -147,7 +152,10 @@ def phases(work: Workload) -> Phases:
     """Bytes of each part while sampling and while training."""
     both = static(work)
     trained = work.arch.lora_parameters(work.lora_r, work.targets)
-    sampling = both | {"sampling": _rounded(_engine(work), work)}
+    sampling = both | {
+        "sampling": _rounded(_engine(work), work),
+        "activations": _recorded(work),
+    }
     activations = _activations(work)
     training = both | {
         # TRL's gradients of the adapter are fp32, as the adapter is.
@@ -228,6 +236,15 @@ def _own_engine(work: Workload, wide: int) -> int:
     return cache + max(logits, prefill) + (packed_bytes(work) or _merged(work))
 
 
+def _recorded(work: Workload) -> int:
+    """What autograd keeps of the prompts while their replies are written (train/kept.py)."""
+    if not (work.records and packed_bytes(work)):
+        return 0
+    tokens = min(work.sampled_prompts * work.prompt, int(RECORDED * work.token_budget))
+    keys_and_values = 2 * work.arch.kv_width * work.number
+    return tokens * work.arch.layers * (layer_bytes(work) + keys_and_values)
+
+
 def packed_bytes(work: Workload) -> int:
     """Bytes of the matrices in fp16, which stay beside those in fp32 (models/decoding/halves.py).
 
@@ -287,7 +304,11 @@ def _activations(work: Workload) -> int:
     kept = arch.layers * (tokens * arch.hidden * residual if work.checkpointing else layer)
     kept += layer if work.checkpointing else 0
     in_heap = min(tokens, OWN_PAGES // (arch.active_intermediate * work.number))
-    holes = TREE_HOLES if work.shared_prefix else CPU_HOLES
+    if work.shared_prefix:
+        # A pass that holds the whole step is the same every time, and leaves none.
+        holes = TREE_HOLES if work.tokens < work.tree or work.checkpointing else 0
+    else:
+        holes = CPU_HOLES
     return int(kept + holes * arch.layers * layer_bytes(work) * in_heap)
 
 
@@ -325,7 +346,7 @@ def layer_bytes(work: Workload) -> int:
     names = {name: width for name, width, _ in arch.adapted(work.targets)}
     experts = max(1, arch.experts_per_token)
     kept = 3 * arch.intermediate * experts + 2 * arch.q_width  # and queries, attention's output
-    fused = work.shared_prefix and not work.four_bit  # train/fused_lora.py
+    fused = work.shared_prefix and not work.four_bit  # models/fused_lora.py
     if b == 2 and not fused:
         kept += sum(names.values())
     else:

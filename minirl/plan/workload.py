@@ -119,6 +119,10 @@ def workload(
         # With attention sinks TRL's own pass runs (models/attention.py).
         shared_prefix=budget is not None and not arch.sinks,
         token_budget=budget or 0,
+        records=budget is not None
+        and not evaluation
+        and rows == steps_rows
+        and not train.gradient_checkpointing,
         head="unsloth" if stack.backend == "unsloth" else "chunked",
         engine=stack.engine,
         sampled=sampled,

@@ -10,7 +10,7 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,7 @@ from minirl.envs.base import Environment
 from minirl.models.load import LoadedModel
 from minirl.models.policy import ModelPolicy
 from minirl.models.repeatable import repeatable
-from minirl.models.sampler import SamplingParams
+from minirl.models.sampler import SamplingParams, TorchSampler
 from minirl.models.unsloth import chatter_aside
 from minirl.rundir import RunDir, append_jsonl, disk_errors, keep_steps, read_json
 from minirl.train import logprob_head
@@ -120,9 +120,13 @@ def train(
             keep=recipe.train.keep_checkpoints,
         )
         trainer.remove_callback(PrinterCallback)
-        if on_note and isinstance(trainer, SharedPrefixTrainer) and trainer.why_not:
-            on_note(f"TRL's own training pass runs, which is slower: {trainer.why_not}")
-        with stopper.listening(), repeatable(loaded.device):
+        recording: AbstractContextManager[None] = nullcontext()
+        if isinstance(trainer, SharedPrefixTrainer):
+            if on_note and trainer.why_not:
+                on_note(f"TRL's own training pass runs, which is slower: {trainer.why_not}")
+            if isinstance(policy.sampler, TorchSampler):
+                recording = policy.sampler.recording(trainer.kept)
+        with stopper.listening(), repeatable(loaded.device), recording:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     shutil.rmtree(run.checkpoints / ".partial", ignore_errors=True)  # TRL makes it at its start
     if stopper.asked:

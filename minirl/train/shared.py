@@ -9,12 +9,14 @@ import torch
 
 from minirl.models.attention import (
     Along,
+    Given,
     UnfitError,
     own_attention,
     undeclared_windows,
     unknown_layers,
 )
 from minirl.models.tree import TokenTree, count_nodes, token_tree
+from minirl.train.kept import KeptPrompts
 from minirl.train.logprob_head import token_logprobs
 
 # Heads that do more than softcap(hidden Wᵀ + bias).
@@ -27,6 +29,7 @@ def shared_logprobs(
     prompts: Sequence[int],
     *,
     temperature: float = 1.0,
+    kept: KeptPrompts | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities and entropies, fp32, of the tokens behind each row's prompt.
 
@@ -35,6 +38,7 @@ def shared_logprobs(
         rows: B rows of tokens.
         prompts: how many of them are each row's prompt, one at least.
         temperature: by which the logits are divided.
+        kept: prompts that are not computed again.
 
     Returns:
         Two tensors (Σ tokens behind the prompts), row after row.
@@ -43,21 +47,30 @@ def shared_logprobs(
         UnfitError: the model attends in a way that minirl does not know.
     """
     tree = token_tree(rows, model.device)
-    return _along(model, tree, Along(tree), prompts, temperature)
+    given = kept.given(tree, rows, prompts) if kept else None
+    return _along(model, tree, Along(tree, given), prompts, temperature, given)
 
 
 def _along(
-    model: Any, tree: TokenTree, along: Along, prompts: Sequence[int], temperature: float
+    model: Any,
+    tree: TokenTree,
+    along: Along,
+    prompts: Sequence[int],
+    temperature: float,
+    given: Given | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     backbone, head = model.base_model, model.get_output_embeddings()
     scored = torch.cat([path[p:] for path, p in zip(tree.rows, prompts, strict=True)])
     nodes, place = scored.unique(return_inverse=True)
+    new = slice(None) if given is None else given.new
     hidden = backbone(
-        input_ids=tree.tokens[None],
-        position_ids=tree.depth[None],
+        input_ids=tree.tokens[new][None],
+        position_ids=tree.depth[new][None],
         use_cache=False,
         minirl_pass=along,
-    ).last_hidden_state[0]  # (N, H)
+    ).last_hidden_state[0]
+    if given is not None:
+        hidden = given.beside(hidden, given.hidden)  # (N, H)
     logps, entropies = token_logprobs(
         hidden[tree.parent[nodes]],
         head.weight,

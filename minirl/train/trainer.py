@@ -14,10 +14,13 @@ import torch
 from trl import GRPOTrainer
 
 from minirl.models.attention import own_attention
+from minirl.models.fused_lora import fused_lora
 from minirl.rundir import RunDir, disk_errors, write_json
-from minirl.train.fused_lora import fused_lora
+from minirl.train.kept import KeptPrompts
 from minirl.train.shared import cut, shared_logprobs, why_not
 from minirl.train.stream import TaskStream
+
+KEPT = 0.8  # of the token budget, at most, for prompts that the rollouts have computed
 
 
 class Trainer(GRPOTrainer):  # type: ignore[misc]
@@ -72,6 +75,8 @@ class SharedPrefixTrainer(Trainer):
 
     Attributes:
         why_not: why TRL's own pass runs instead; None where it does not.
+        kept: records the prompts' passes of the rollouts, and the training pass goes on from there;
+            None where a step trains on its rollouts in several goes, or activations are not kept.
     """
 
     def __init__(self, *args: Any, token_budget: int, **kwargs: Any) -> None:
@@ -85,11 +90,17 @@ class SharedPrefixTrainer(Trainer):
             if self.aux_loss_enabled
             else why_not(self._causal_lm)
         )
+        self.kept: KeptPrompts | None = None
+        at_once = self.args.gradient_accumulation_steps == 1
+        if self.why_not is None and at_once and not self.args.gradient_checkpointing:
+            self.kept = KeptPrompts(base, int(token_budget * KEPT))
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """TRL's. The backward pass attends by the tree too: it may compute activations again."""
         with self._while_training:
             loss: torch.Tensor = super().training_step(*args, **kwargs)
+            if self.kept is not None:
+                self.kept.backward()
         return loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
@@ -107,7 +118,9 @@ class SharedPrefixTrainer(Trainer):
         places = trained.nonzero().squeeze(1).tolist()
         ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], dim=1)
         seen = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], dim=1)
-        parts = _parts(_unpadded(ids, seen), places, self._token_budget)
+        rows, prompts = _unpadded(ids, seen), inputs["prompt_mask"].sum(1).tolist()
+        first, then = self._cut(rows, prompts, places)
+        parts = first + then
         loss = sum((p * 0).sum() for p in self.model.parameters() if p.requires_grad)
         assert isinstance(loss, torch.Tensor)
         self._while_training.enter_context(self._sharing())
@@ -123,7 +136,27 @@ class SharedPrefixTrainer(Trainer):
                 if at < len(parts) - 1:
                     self.accelerator.backward(loss)
                     loss = loss.detach()
+                    if self.kept is not None and at == len(first) - 1:
+                        self.kept.backward()
         return loss
+
+    def _cut(
+        self, rows: list[list[int]], prompts: list[int], places: list[int]
+    ) -> tuple[list[list[int]], list[list[int]]]:
+        """The rows at ``places`` in parts: first those whose prompts are kept, in what the budget
+        leaves beside these, then the others.
+        """
+        if self.kept is None:
+            return [], _parts(rows, places, self._token_budget)
+        begin = [tuple(row[:count]) for row, count in zip(rows, prompts, strict=True)]
+        self.kept.settle({begin[i] for i in places})
+        # One node stands for a prompt that is kept; no token has its number.
+        number = {p: -n for n, p in enumerate(dict.fromkeys(begin), 1) if self.kept.holds(p)}
+        replies = [[number.get(p, 0), *row[len(p) :]] for row, p in zip(rows, begin, strict=True)]
+        kept = [i for i in places if begin[i] in number]
+        others = [i for i in places if begin[i] not in number]
+        room = self._token_budget - self.kept.tokens
+        return _parts(replies, kept, room), _parts(rows, others, self._token_budget)
 
     @contextmanager
     def _sharing(self) -> Iterator[None]:
@@ -170,6 +203,7 @@ class SharedPrefixTrainer(Trainer):
         written = [i for i, p in enumerate(prompts) if len(rows[i]) > p]
         # Where a gradient is wanted, _compute_loss has cut the rows to the budget.
         budget = None if torch.is_grad_enabled() else self._token_budget
+        kept = self.kept if torch.is_grad_enabled() else None
         for part in _parts(rows, written, budget):
             with self.accelerator.autocast(), self._sharing():
                 logp, entropy = shared_logprobs(
@@ -177,6 +211,7 @@ class SharedPrefixTrainer(Trainer):
                     [rows[i] for i in part],
                     [prompts[i] for i in part],
                     temperature=self.temperature,
+                    kept=kept,
                 )
             places = torch.zeros_like(scored)
             places[part] = scored[part]

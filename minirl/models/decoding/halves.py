@@ -8,12 +8,13 @@ It is used only where nothing is lost: where the weights came in 16 bits, as mos
 is the same number in fp16. A merged weight is not, so the adapter is not merged here; its two small
 products are added. The base never changes, so it is packed once, and no step of training waits for
 it. Whether it is used follows from the weights and the processor's kind, and not from a clock: the
-same seed gives the same run.
+same seed gives the same run. Nor does the base stand otherwise than while training: a pass that
+autograd records (the prompts', for the step's training) takes the layers' own fp32 products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeGuard
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from minirl.models.fused_lora import FusedForward, can_fuse
 from minirl.models.merge import can_merge, lora_layers
 
 MOST_ROWS = 64  # above, fp32 products are about as fast
@@ -60,8 +62,9 @@ class Halves:
         """Within the block, products with up to :data:`MOST_ROWS` rows take the packed weights."""
         try:
             for module, linear in self._layers.items():
+                own = FusedForward(module) if _fusable(module) else module.forward
                 packed = self._packed[id(linear)]
-                module.forward = partial(_forward, linear, packed, _adapters(module))
+                module.forward = partial(_forward, linear, packed, _adapters(module), own)
             yield
         finally:
             for module in self._layers:
@@ -113,10 +116,24 @@ def _adapters(module: Any) -> list[Adapter]:
     ]
 
 
+def _fusable(module: torch.nn.Module) -> bool:
+    return not isinstance(module, torch.nn.Linear) and can_fuse(module)
+
+
 def _forward(
-    linear: torch.nn.Linear, packed: Any, adapters: list[Adapter], x: Tensor, *_: Any, **__: Any
+    linear: torch.nn.Linear,
+    packed: Any,
+    adapters: list[Adapter],
+    own: Callable[[Tensor], Tensor],
+    x: Tensor,
+    *_: Any,
+    **__: Any,
 ) -> Tensor:
-    """A linear layer, by its packed weights where rows are few, and its adapters added in place."""
+    """A linear layer, by its packed weights where rows are few, and its adapters added in place;
+    ``own`` where autograd records.
+    """
+    if torch.is_grad_enabled():
+        return own(x)
     rows = x.reshape(-1, x.size(-1))
     if len(rows) <= MOST_ROWS:
         out: Tensor = torch.ops.quantized.linear_dynamic_fp16(rows, packed)

@@ -6,7 +6,7 @@ size of a head, P prompts of at most S tokens, L tokens of a row's suffix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -19,12 +19,18 @@ from minirl.models.tree import token_tree
 
 
 class Prefill(Along):
-    """The prompts of one home are computed; what they begin with alike, once."""
+    """The prompts of one home are computed; what they begin with alike, once.
+
+    Attributes:
+        on_layer: told each layer's keys and values (N, KV, D) as they were computed.
+    """
 
     def __init__(self, home: Prompts) -> None:
         self.home = home
         tree = token_tree([p.ids for p in home.members], home.lengths.device)
         super().__init__(tree)
+        self.nodes = tree.rows  # of each prompt's tokens
+        self.on_layer: Callable[[int, tuple[Tensor, Tensor]], None] | None = None
         self.ids, self.positions = tree.tokens, tree.depth  # (N,)
         self.last = torch.stack([path[-1] for path in tree.rows])  # (P,) each prompt's last token
         self._paths = pad_sequence(tree.rows, batch_first=True)  # (P, S)
@@ -32,8 +38,10 @@ class Prefill(Along):
     def attend(
         self, layer: int, q: Tensor, k: Tensor, v: Tensor, scaling: float, window: int | None
     ) -> Tensor:
+        if self.on_layer is not None:
+            self.on_layer(layer, (k, v))
         # Behind a prompt's end stands its first token, to which nobody attends.
-        keys, values = (x[self._paths].transpose(1, 2).contiguous() for x in (k, v))
+        keys, values = (x.detach()[self._paths].transpose(1, 2).contiguous() for x in (k, v))
         self.home.layers[layer] = (keys, values)
         return super().attend(layer, q, k, v, scaling, window)
 

@@ -58,6 +58,20 @@ class FastProducts(Protocol):
         """Within the block, ``model`` computes that way."""
 
 
+class Recorder(Protocol):
+    """Computes prompts for sampling in a pass that training uses, too.
+
+    Attributes:
+        free: tokens that it still takes.
+    """
+
+    @property
+    def free(self) -> int: ...
+
+    def prefill(self, model: Any, step: Prefill) -> Tensor:
+        """As :func:`minirl.models.decoding.forward.prefill`."""
+
+
 @dataclass(slots=True, eq=False)
 class Row:
     """What some samples have written alike.
@@ -101,13 +115,23 @@ class Rows:
         batch: most rows that have keys and values at a time.
         products: multiplies the model's matrices.
         keep: whether rows that have ended are kept for requests that continue them.
+        recorder: is given as many prompts as it takes.
 
     Attributes:
         computed: tokens that went through the model so far.
     """
 
-    def __init__(self, model: Any, batch: int, products: FastProducts, *, keep: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        batch: int,
+        products: FastProducts,
+        *,
+        keep: bool,
+        recorder: Recorder | None = None,
+    ) -> None:
         self._model = model
+        self._recorder = recorder
         self._products = products
         self._batch = batch
         self._keep = keep
@@ -209,11 +233,15 @@ class Rows:
         room = self._free - sum(len(row.pens) for row in rows)
         self._drop(self._kept[room:])
         self._place([*self._live, *rows], self._kept[:room])
-        for members in _alike(row.prompt for row in rows if row.prompt.home is None):
-            step = Prefill(Prompts(members, self._model.device))
+        most = self._recorder.free if self._recorder and self._recorder.free > 0 else _PREFILL
+        unseen = (row.prompt for row in rows if row.prompt.home is None)
+        for members in _alike(unseen, min(most, _PREFILL)):
+            with torch.inference_mode(False):  # autograd may come to keep its indices
+                step = Prefill(Prompts(members, self._model.device))
             self.computed += len(step.ids)
-            logits = prefill(self._model, step)
-            for prompt, after in zip(members, logits, strict=True):
+            recorded = self._recorder is not None and len(step.ids) <= self._recorder.free
+            compute = self._recorder.prefill if self._recorder and recorded else prefill
+            for prompt, after in zip(members, compute(self._model, step), strict=True):
                 prompt.after = after
         logits = torch.stack([_after(row.prompt) for row in rows])
         going = waiting[0][0] if waiting else None
@@ -371,15 +399,15 @@ def _queue(
     return [(prompt, pen) for prompt in longest_first for pen in pens[id(prompt)]]
 
 
-def _alike(prompts: Iterable[Prompt]) -> list[list[Prompt]]:
-    """Prompts of like length together, as many as are to be computed at once."""
+def _alike(prompts: Iterable[Prompt], most: int) -> list[list[Prompt]]:
+    """Prompts of like length together, at most so many tokens, but one prompt at least."""
     groups: list[list[Prompt]] = []
     for prompt in sorted(prompts, key=lambda p: -len(p.ids)):
         if groups:
             longest = len(groups[-1][0].ids)
             tokens = sum(len(p.ids) for p in groups[-1])
             near = longest - len(prompt.ids) <= max(_PADDING, longest // 2)
-            if near and tokens + len(prompt.ids) <= _PREFILL:
+            if near and tokens + len(prompt.ids) <= most:
                 groups[-1].append(prompt)
                 continue
         groups.append([prompt])

@@ -77,7 +77,7 @@ def test_next_lower_takes_the_micro_batch_first():
 
 def test_next_lower_takes_the_token_budget_first_where_it_bounds_the_pass():
     start = recipe(sampling__batch=6)
-    assert next_lower(start, **STOCK) == {"train.token_budget": 512}
+    assert next_lower(start, **STOCK) == {"train.token_budget": 1024}
     assert next_lower(start, backend="transformers", device="cuda") == {"train.token_budget": 4096}
     assert next_lower(recipe(train__token_budget=100), **STOCK) == {"train.token_budget": 64}
     least = change(start, {"train.token_budget": 64})

@@ -47,18 +47,21 @@ def apart(n: int, micro: int) -> str:
 
 
 FITTED = {
-    f"{FP32} {FULL} {tasks(8)}": 3_556_636,
-    f"{FP32} {FULL} {tasks(8, 512)}": 2_977_008,
-    f"{FP32} {FULL} {tasks(8, 256)}": 2_497_548,
+    f"{FP32} {FULL} {tasks(8)}": 3_956_728,
+    f"{FP32} {FULL} {tasks(8, 512)}": 2_955_284,
+    f"{FP32} {FULL} {tasks(8, 256)}": 2_563_072,
     f"{FP32} {FULL} {apart(2, 8)}": 3_922_100,
     f"{FP32} {FULL} {apart(4, 4)}": 2_850_796,
-    f"{FP32} {FULL} {tasks(8)} {CKPT}": 2_951_048,
-    f"{FP32} {FULL} {tasks(2)} LONG": 3_768_268,
+    f"{FP32} {FULL} {tasks(8)} {CKPT}": 3_322_552,
+    f"{FP32} {FULL} {tasks(2)} LONG": 3_599_824,
     f"{FP32} {FULL} {NF4} {tasks(4, 512)}": 2_087_256,
-    f"{FP32} {FULL} {tasks(4, 256, group=4)} model.lora_r=64": 2_604_268,
+    f"{FP32} {FULL} {tasks(4, 256, group=4)} model.lora_r=64": 2_502_620,
 }
 HELD_OUT = {
-    f"{FP32} {FULL} {tasks(2, 512, group=4)} LONG": 3_609_476,
+    f"{FP32} {FULL} {tasks(2, 512, group=4)} LONG": 3_704_012,
+    f"{FP32} {FULL} {tasks(2, 1024)} LONG": 3_771_832,
+    f"{FP32} {FULL} {tasks(8, 1024)}": 3_535_976,
+    f"{FP32} {FULL} {tasks(4, 1024)}": 3_021_980,
 }
 
 # 718 tokens of prompt.

@@ -168,8 +168,8 @@ def test_a_trees_layer_is_what_autograd_keeps(
 ):
     """The same of minirl's own pass, whose attention copies keys and values block by block."""
     from minirl.models.attention import Along, own_attention
+    from minirl.models.fused_lora import fused_lora
     from minirl.models.tree import token_tree
-    from minirl.train.fused_lora import fused_lora
 
     model, work = small_model(family, precision, targets)
     work = replace(

@@ -8,8 +8,18 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from grpo_batch import CASES, VOCABULARY, GradientGrab, P, recipe, relative_difference, rollouts
+from grpo_batch import (
+    CASES,
+    PROMPTS,
+    VOCABULARY,
+    GradientGrab,
+    P,
+    recipe,
+    relative_difference,
+    rollouts,
+)
 from peft import LoraConfig, get_peft_model
+from random_models import request
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -26,6 +36,7 @@ from minirl.config import Recipe
 from minirl.envs import make_env
 from minirl.errors import ModelError
 from minirl.models.catalogue import resolve_model
+from minirl.models.sampler import SamplingParams, TorchSampler
 from minirl.rundir import RunDir
 from minirl.train import logprob_head
 from minirl.train.settings import grpo_settings
@@ -91,7 +102,8 @@ def _smollm2() -> Any:
 
 def _model(make: Any) -> Any:
     torch.manual_seed(0)
-    model = get_peft_model(make(), LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
+    base = make().to(torch.bfloat16).float()  # weights of 16 bits, as models come
+    model = get_peft_model(base, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear"))
     g = torch.Generator().manual_seed(1)
     for name, p in model.named_parameters():
         if "lora_B" in name:  # a fresh adapter's A gets no gradient, and so could hide an error
@@ -100,10 +112,10 @@ def _model(make: Any) -> Any:
 
 
 def _gradients(
-    tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool, budget: int = 10_000
+    tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool, **how: Any
 ) -> dict[str, torch.Tensor]:
     """LoRA gradients of the last optimiser step on :func:`rollouts`."""
-    return _trained(tmp_path, recipe, make, ours=ours, budget=budget)[0].gradients
+    return _trained(tmp_path, recipe, make, ours=ours, **how)[0].gradients
 
 
 def _logged(
@@ -120,8 +132,21 @@ def _logged(
 
 
 def _trained(
-    tmp_path: Path, recipe: Recipe, make: Any, *, ours: bool, budget: int
+    tmp_path: Path,
+    recipe: Recipe,
+    make: Any,
+    *,
+    ours: bool,
+    budget: int = 10_000,
+    sampled: bool = False,
+    watch: Any = None,
 ) -> tuple[GradientGrab, Any]:
+    """A trainer that has trained on :func:`rollouts`, and its gradients.
+
+    Args:
+        sampled: whether minirl's sampler computes the prompts first, as in a run.
+        watch: told how many tokens each forward pass that autograd records computes.
+    """
     logprob_head.install(torch.device("cpu"))
     run = RunDir(tmp_path / ("ours" if ours else "theirs"))
     settings = grpo_settings(
@@ -132,13 +157,20 @@ def _trained(
         max_turns=2,
     )
     grab = GradientGrab()
+
+    def play(prompts: Any, trainer: Any) -> dict[str, list[Any]]:
+        out = rollouts()
+        if sampled:
+            _prefill(trainer, out["prompt_ids"])
+        return out
+
     shared: dict[str, Any] = {
         "model": _model(make),
         "reward_funcs": lambda score_value, **_: score_value,
         "args": GRPOConfig(**settings),
         "train_dataset": Dataset.from_dict({"prompt": ["-"] * P}),
         "processing_class": AutoTokenizer.from_pretrained(resolve_model("tiny").location),
-        "rollout_func": lambda prompts, trainer: rollouts(),
+        "rollout_func": play,
         "callbacks": [grab],
     }
     if ours:
@@ -151,8 +183,29 @@ def _trained(
         trainer = GRPOTrainer(**shared)
         if "ref" in trainer.model.peft_config:  # minirl's reference is the base
             trainer.model.delete_adapter("ref")
+    if watch is not None:
+
+        def tell(_module: Any, _args: Any, kwargs: Any) -> None:
+            if torch.is_grad_enabled():
+                watch(kwargs["input_ids"].numel())
+
+        backbone = trainer.model.get_base_model().base_model
+        backbone.register_forward_pre_hook(tell, with_kwargs=True)
     trainer.train()
     return grab, trainer
+
+
+def _prefill(trainer: Any, prompts: list[list[int]]) -> None:
+    """Sample a token after each prompt, with the trainer's recorder in place."""
+    distinct = [list(ids) for ids in dict.fromkeys(map(tuple, prompts))]
+    sampler = TorchSampler()
+    with (
+        sampler.recording(trainer.kept),
+        sampler.session(trainer.model, use_adapter=True, batch=8) as draw,
+    ):
+        requests = [request(ids, max_tokens=1) for ids in distinct]
+        rows = range(len(requests))
+        draw(requests, rows, SamplingParams(), seed=0, eos_ids=frozenset(), pad_id=0)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -164,6 +217,48 @@ def test_step_gradient_equals_trls(tmp_path: Path, case: str) -> None:
 def test_in_parts_of_few_tokens(tmp_path: Path, case: str) -> None:
     """A budget that cuts groups asunder, and is less than the longest row."""
     _assert_equal(tmp_path, recipe(**CASES[case]), _llama, budget=34)
+
+
+recorded = pytest.mark.skipif(
+    torch.backends.quantized.engine not in ("x86", "fbgemm"),
+    reason="prompts are recorded where FBGEMM multiplies (minirl/models/decoding/halves.py)",
+)
+
+
+@recorded
+@pytest.mark.parametrize("budget", [10_000, 80])
+@pytest.mark.parametrize("case", CASES)
+def test_prompts_that_sampling_has_computed(tmp_path: Path, case: str, budget: int) -> None:
+    """80 tokens have room for two of three prompts, and cut the replies."""
+    _assert_equal(tmp_path, recipe(**CASES[case]), _llama, budget=budget, sampled=True)
+
+
+@recorded
+@pytest.mark.parametrize("make", [_qwen3, _gemma3])
+def test_prompts_that_sampling_has_computed_of_other_architectures(
+    tmp_path: Path, make: Any
+) -> None:
+    _assert_equal(tmp_path, recipe(loss_type="dapo"), make, budget=60, sampled=True)
+
+
+@recorded
+def test_what_sampling_has_computed_is_not_computed_again(tmp_path: Path) -> None:
+    every_row = recipe(loss_type="dr_grpo", beta=0.1, mask_truncated=False)
+
+    def computed(**how: Any) -> list[int]:
+        seen: list[int] = []
+        where = tmp_path / "-".join(map(str, how.values()))
+        _trained(where, every_row, _llama, ours=True, watch=seen.append, **how)
+        return seen
+
+    prompts, replies = sum(PROMPTS), sum(map(len, rollouts()["completion_ids"]))
+    (whole,) = computed(sampled=False)
+    assert prompts + replies - 12 <= whole <= prompts + replies  # some begin alike
+    assert computed(sampled=True) == [prompts, whole - prompts]
+    # Three quarters of 24 tokens have room for one prompt, and a part of its replies stands beside.
+    few = computed(sampled=True, budget=24)
+    assert few[0] in PROMPTS
+    assert prompts + replies < sum(few) < prompts + len(few) * max(PROMPTS) + replies
 
 
 @pytest.mark.parametrize("make", [_qwen3, _gemma3])
@@ -178,12 +273,12 @@ def test_other_architectures(tmp_path: Path, make: Any, checkpointing: bool) -> 
 @pytest.mark.network
 @pytest.mark.parametrize("case", ["dr_grpo", "grpo", "dapo", "bnpo", "cispo", "kl", "accumulated"])
 def test_on_the_real_small_model(tmp_path: Path, case: str) -> None:
-    _assert_equal(tmp_path, recipe(**CASES[case]), _smollm2, budget=300)
+    _assert_equal(tmp_path, recipe(**CASES[case]), _smollm2, budget=300, sampled=True)
 
 
-def _assert_equal(tmp_path: Path, recipe: Recipe, make: Any, budget: int = 10_000) -> None:
+def _assert_equal(tmp_path: Path, recipe: Recipe, make: Any, **how: Any) -> None:
     relative = relative_difference(
-        _gradients(tmp_path, recipe, make, ours=True, budget=budget),
+        _gradients(tmp_path, recipe, make, ours=True, **how),
         _gradients(tmp_path, recipe, make, ours=False),
     )
     print(f"relative difference {relative:.1e}")

@@ -48,9 +48,9 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     rows: list[int] = []
     forward = halves._forward
 
-    def count(module: Any, packed: Any, adapters: Any, x: torch.Tensor, *args: Any) -> Any:
+    def count(linear: Any, packed: Any, adapters: Any, own: Any, x: torch.Tensor) -> Any:
         rows.append(x.numel() // x.size(-1))
-        return forward(module, packed, adapters, x, *args)
+        return forward(linear, packed, adapters, own, x)
 
     monkeypatch.setattr(halves, "_forward", count)
     return rows

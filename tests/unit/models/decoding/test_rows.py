@@ -130,7 +130,7 @@ def test_samples_that_go_on_alike_are_one_row():
 
 def test_prompts_of_like_length_are_computed_together():
     prompts = [Prompt(tuple(range(n))) for n in (10, 3000, 60, 2900, 900, 1000, 300, 70)]
-    groups = [[len(p.ids) for p in group] for group in _alike(prompts)]
+    groups = [[len(p.ids) for p in group] for group in _alike(prompts, 4096)]
     assert groups == [[3000], [2900], [1000, 900], [300], [70, 60, 10]]
 
 

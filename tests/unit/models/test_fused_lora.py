@@ -8,8 +8,8 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
+from minirl.models.fused_lora import can_fuse, fused_lora
 from minirl.models.merge import lora_layers
-from minirl.train.fused_lora import can_fuse, fused_lora
 
 
 class Two(torch.nn.Module):

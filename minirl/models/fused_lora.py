@@ -76,7 +76,7 @@ def fused_lora(model: torch.nn.Module) -> Iterator[int]:
     """
     layers = [layer for layer in lora_layers(model) if can_fuse(layer)]
     for layer in layers:
-        layer.forward = _Forward(layer, layer.forward)
+        layer.forward = FusedForward(layer)
     try:
         yield len(layers)
     finally:
@@ -84,12 +84,12 @@ def fused_lora(model: torch.nn.Module) -> Iterator[int]:
             del layer.forward
 
 
-class _Forward:
+class FusedForward:
     """The forward of one layer; peft's own where the adapter is off or other numbers come in."""
 
-    def __init__(self, layer: Any, peft_forward: Any) -> None:
+    def __init__(self, layer: Any) -> None:
         self._layer = layer
-        self._peft_forward = peft_forward
+        self._peft_forward = layer.forward
         self._base = layer.get_base_layer()
 
     def __call__(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
