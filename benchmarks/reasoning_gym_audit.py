@@ -191,7 +191,7 @@ class Audit:
         self.row.passed = sum(self.quiet(d.number, d.answer or "") == 1.0 for d in known)
         if known:
             self.row.score_ms = 1e3 * (time.perf_counter() - start) / len(known)
-        self.row.leaks = sum(len(d.answer or "") >= 3 and d.answer in d.question for d in known)
+        self.row.leaks = sum(len(a := d.answer or "") >= 3 and a in d.question for d in known)
 
     def repeats(self) -> None:
         start, seen = time.perf_counter(), set()

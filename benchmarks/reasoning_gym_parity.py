@@ -87,7 +87,8 @@ class Oracle:
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"name": name, "entries": entries}) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        verdicts: list[Any] = json.loads(self._process.stdout.readline())
+        return verdicts
 
     def close(self) -> None:
         self._process.kill()

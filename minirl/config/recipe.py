@@ -103,8 +103,9 @@ class TrainConfig(_Section):
     """
     token_budget: int | None = Field(None, ge=1)
     """Tokens per forward and backward pass of the transformers backend with `shared_prefix`, those
-    that rollouts share counted once: less needs less memory. One rollout may exceed it. None means
-    as many as fit, at most 2048 on a CPU and 8192 on a card.
+    that rollouts share counted once: less needs less memory. Prompts kept from the rollouts, on a
+    CPU, are among them. One rollout may exceed it. None means as many as fit, at most 2048 on a CPU
+    and 8192 on a card.
     """
     learning_rate: float = Field(5e-5, gt=0)
     """Peak learning rate of the adapter."""

@@ -233,14 +233,14 @@ class Rows:
         room = self._free - sum(len(row.pens) for row in rows)
         self._drop(self._kept[room:])
         self._place([*self._live, *rows], self._kept[:room])
-        most = self._recorder.free if self._recorder and self._recorder.free > 0 else _PREFILL
-        unseen = (row.prompt for row in rows if row.prompt.home is None)
-        for members in _alike(unseen, min(most, _PREFILL)):
+        recorder = self._recorder
+        most = min(recorder.free, _PREFILL) if recorder and recorder.free > 0 else _PREFILL
+        for members in _alike((row.prompt for row in rows if row.prompt.home is None), most):
             with torch.inference_mode(False):  # autograd may come to keep its indices
                 step = Prefill(Prompts(members, self._model.device))
             self.computed += len(step.ids)
-            recorded = self._recorder is not None and len(step.ids) <= self._recorder.free
-            compute = self._recorder.prefill if self._recorder and recorded else prefill
+            takes = recorder if recorder and len(step.ids) <= recorder.free else None
+            compute = takes.prefill if takes else prefill
             for prompt, after in zip(members, compute(self._model, step), strict=True):
                 prompt.after = after
         logits = torch.stack([_after(row.prompt) for row in rows])

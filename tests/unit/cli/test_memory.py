@@ -47,16 +47,16 @@ def test_running_out_is_told_with_what_to_lower(minirl, small_card):
     assert ended.code == 1
     assert "memory ran out" in ended.err
     assert "Tried to allocate 2.00 GiB" in ended.err
-    assert "--set train.token_budget=512, or --auto-fit" in ended.err
+    assert "--set train.token_budget=1024, or --auto-fit" in ended.err
     assert "Traceback" not in ended.err
 
 
 def test_auto_fit_goes_on_with_less_from_the_last_checkpoint(minirl, small_card, tmp_path):
     ended = minirl("run", "tiny", *SETTINGS, "--auto-fit", "--no-probe", "--json")
     assert ended.code == 0, ended.err
-    assert "going on with train.token_budget = 512" in ended.err
+    assert "going on with train.token_budget = 1024" in ended.err
     assert "going on with train.token_budget = 256" in ended.err
-    assert set(small_card) == {1024, 512, 256}
+    assert set(small_card) == {2048, 1024, 512, 256}
     run = tmp_path / "runs/tiny"
     metrics = read_jsonl(run / "train/metrics.jsonl")
     assert [m["step"] for m in metrics] == [1, 2, 3]

@@ -31,6 +31,6 @@ def test_a_run_ends_with_what_can_be_done_with_it(
 
 
 def test_the_readme_shows_that_ending(session: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    show_result(session, as_json=False, seconds=22 * 60 + 47)
-    ending = capsys.readouterr().out.rstrip("\n").replace("2.3 GB", "5.9 GB")
+    show_result(session, as_json=False, seconds=3 * 60 + 37)
+    ending = capsys.readouterr().out.rstrip("\n").replace("2.3 GB", "2.9 GB")
     assert f"\n{ending}\n```\n" in README.read_text(encoding="utf-8")

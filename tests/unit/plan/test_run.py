@@ -97,7 +97,7 @@ P100 = card_target(find_card("P100"))  # too old for unsloth
 def test_the_token_budget_is_the_largest_that_fits():
     options = {"train__prompts_per_step": 256, "train__group_size": 16}  # more than any budget
     assert plan("smollm2-135m", on=cpu_target(64 * GIB), **options).settled == {
-        "train.token_budget": 1024
+        "train.token_budget": 2048
     }
     assert plan("smollm2-135m", on=P100, **options).settled == {"train.token_budget": 8192}
     found = plan("Qwen/Qwen3-0.6B", on=replace(P100, memory=8 * GIB), **options)
