@@ -26,7 +26,7 @@ from pathlib import Path
 from minirl.envs import make_env
 from minirl.envs.adapters.reasoning_gym import list_tasks
 from minirl.envs.adapters.reasoning_gym.env import ReasoningGym
-from minirl.envs.adapters.reasoning_gym.helper import Failed, Helper
+from minirl.envs.adapters.reasoning_gym.helper import DRAW_S, Failed, Helper
 from minirl.envs.adapters.reasoning_gym.screen import EVAL, SYMPY
 from minirl.errors import MinirlError
 
@@ -180,7 +180,7 @@ class Audit:
         self.row.tried = len(self.drawn)
         self.row.draw_ms = 1e3 * (time.perf_counter() - start) / len(self.drawn)
         for drawn in self.drawn[:6][::-1]:
-            again = another().ask("draw", number=drawn.number, **self.which)
+            again = another().ask("draw", DRAW_S, number=drawn.number, **self.which)
             same = (again["question"], again["answer"] or None) == (drawn.question, drawn.answer)
             self.row.same = self.row.same and same
 

@@ -182,7 +182,7 @@ def static(work: Workload) -> dict[str, int]:
         # Scales, and the one matrix that is unpacked at a time.
         parts["quantisation"] = int(linear * (NF4_BYTES - 0.5)) + _largest(arch) * work.number
         if work.device == "cpu":
-            # What was loaded in 16 bits leaves its place in the heaps of the threads that packed it.
+            # What was loaded in 16 bits leaves its place in the heap of each thread that packed it.
             parts["quantisation"] += 2 * linear
     parts["adapter"] = 4 * trained
     parts["optimizer"] = work.state * trained
