@@ -13,7 +13,7 @@ Tracker = Literal["trackio", "wandb", "tensorboard", "mlflow"]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 
 # `train.token_budget` by device, where nobody says and it fits: on a CPU more tokens at once are
-# hardly faster.
+# hardly faster, but prompts that are kept from the rollouts need room.
 TOKEN_BUDGET: Mapping[str, int] = {"cpu": 2048, "cuda": 8192}
 
 

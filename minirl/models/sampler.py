@@ -13,10 +13,11 @@ import torch
 
 from minirl.models.decoding.drawing import Dice, SamplingParams, draw
 from minirl.models.decoding.fit import why_unfit
+from minirl.models.decoding.forward import Recorder
 from minirl.models.decoding.halves import Halves
 from minirl.models.decoding.plain import left_pad, row_numbers, sample_plainly
 from minirl.models.decoding.products import Products
-from minirl.models.decoding.rows import Recorder, Rows
+from minirl.models.decoding.rows import Rows
 from minirl.models.merge import adapter_off, merged
 from minirl.types import Request, Sample
 

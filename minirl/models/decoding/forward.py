@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from minirl.models.attention import Pass
 from minirl.models.decoding.passes import Extend, Prefill
+
+
+class Recorder(Protocol):
+    """Computes prompts for sampling in a pass that training uses, too.
+
+    Attributes:
+        free: tokens that it still takes.
+    """
+
+    @property
+    def free(self) -> int: ...
+
+    def prefill(self, model: Any, step: Prefill) -> Tensor:
+        """As :func:`prefill`."""
 
 
 def prefill(model: Any, step: Prefill) -> Tensor:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor
@@ -23,6 +23,13 @@ from minirl.models.merge import lora_layers
 _ROWS = (12, 128)  # few rows: a step's; below, torch multiplies by other kernels with other bits
 _WORTH_IT = 1.05
 _TRIES = 5
+
+
+class FastProducts(Protocol):
+    """A way to multiply with the model's matrices."""
+
+    def fast(self, model: torch.nn.Module) -> AbstractContextManager[None]:
+        """Within the block, ``model`` computes that way."""
 
 
 class Products:

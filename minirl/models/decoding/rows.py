@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,8 +21,9 @@ from torch import Tensor
 
 from minirl.models.attention import own_attention
 from minirl.models.decoding.drawing import SamplingParams, draw, throw
-from minirl.models.decoding.forward import extend, prefill
+from minirl.models.decoding.forward import Recorder, extend, prefill
 from minirl.models.decoding.passes import Extend, Prefill, Share, shares
+from minirl.models.decoding.products import FastProducts
 from minirl.models.decoding.store import Prompt, Prompts, Suffixes
 from minirl.types import Request, Sample, StopReason
 
@@ -49,27 +49,6 @@ class Pen:
     limit: int
     thrown: NDArray[np.float64]
     logps: list[float] = field(default_factory=list)
-
-
-class FastProducts(Protocol):
-    """A way to multiply with the model's matrices."""
-
-    def fast(self, model: torch.nn.Module) -> AbstractContextManager[None]:
-        """Within the block, ``model`` computes that way."""
-
-
-class Recorder(Protocol):
-    """Computes prompts for sampling in a pass that training uses, too.
-
-    Attributes:
-        free: tokens that it still takes.
-    """
-
-    @property
-    def free(self) -> int: ...
-
-    def prefill(self, model: Any, step: Prefill) -> Tensor:
-        """As :func:`minirl.models.decoding.forward.prefill`."""
 
 
 @dataclass(slots=True, eq=False)
