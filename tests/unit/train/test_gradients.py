@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -196,16 +197,20 @@ def _trained(
 
 
 def _prefill(trainer: Any, prompts: list[list[int]]) -> None:
-    """Sample a token after each prompt, with the trainer's recorder in place."""
+    """Sample a token after each prompt, with the trainer's recorder in place; the idle group's
+    prompt in a pass of its own, for beside the others it would have all of them forgotten.
+    """
     distinct = [list(ids) for ids in dict.fromkeys(map(tuple, prompts))]
     sampler = TorchSampler()
     with (
         sampler.recording(trainer.kept),
         sampler.session(trainer.model, use_adapter=True, batch=8) as draw,
     ):
-        requests = [request(ids, max_tokens=1) for ids in distinct]
-        rows = range(len(requests))
-        draw(requests, rows, SamplingParams(), seed=0, eos_ids=frozenset(), pad_id=0)
+        for some in (distinct[:2], distinct[2:]):
+            requests = [request(ids, max_tokens=1) for ids in some]
+            rows = range(len(requests))
+            draw(requests, rows, SamplingParams(), seed=0, eos_ids=frozenset(), pad_id=0)
+    assert trainer.kept.tokens > 0 if trainer.kept else trainer.args.gradient_accumulation_steps > 1
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -241,6 +246,11 @@ def test_prompts_that_sampling_has_computed_of_other_architectures(
     _assert_equal(tmp_path, recipe(loss_type="dapo"), make, budget=60, sampled=True)
 
 
+def _passes(prompts: Sequence[int]) -> list[int]:
+    """Tokens of the passes in which :func:`_prefill` computes prompts of these lengths."""
+    return [sum(prompts[:2]), sum(prompts[2:])]
+
+
 @recorded
 def test_what_sampling_has_computed_is_not_computed_again(tmp_path: Path) -> None:
     every_row = recipe(loss_type="dr_grpo", beta=0.1, mask_truncated=False)
@@ -254,7 +264,7 @@ def test_what_sampling_has_computed_is_not_computed_again(tmp_path: Path) -> Non
     prompts, replies = sum(PROMPTS), sum(map(len, rollouts()["completion_ids"]))
     (whole,) = computed(sampled=False)
     assert prompts + replies - 12 <= whole <= prompts + replies  # some begin alike
-    assert computed(sampled=True) == [prompts, whole - prompts]
+    assert computed(sampled=True) == [*_passes(PROMPTS), whole - prompts]
     # Three quarters of 24 tokens have room for one prompt, and a part of its replies stands beside.
     few = computed(sampled=True, budget=24)
     assert few[0] in PROMPTS
